@@ -1,0 +1,3 @@
+//! The `paperround` command.
+
+fn main() {}

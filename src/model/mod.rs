@@ -1,0 +1,23 @@
+//! Values only: no async, no input or output, no clock.
+//!
+//! What the other modules hand to each other: papers and their identifiers, what subscribers asked
+//! for, what happened to each paper for each of them, slots, and digests on their way.
+
+mod coverage;
+mod identifier;
+mod outbox;
+mod paper;
+mod slot;
+mod subscriber;
+mod suppression;
+
+pub use coverage::{CoverageNote, IncompleteKeyword, KeywordCoverage};
+pub use identifier::{ArxivId, ParseArxivIdError, VersionedId};
+pub use outbox::{
+    Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, Lease, OutboxEntry, Outcome, PaperRecord,
+    SectionRecord, Shown, Stage,
+};
+pub use paper::{Author, Paper};
+pub use slot::{Slot, WorkerId};
+pub use subscriber::{Definition, SubscriberId, Term, TermKind};
+pub use suppression::{Suppression, SuppressionReason};

@@ -1,0 +1,312 @@
+//! Digests on their way: what is frozen about each, and what became of each attempt to send it.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{ArxivId, CoverageNote, SubscriberId, Term, WorkerId};
+
+/// One digest: a subscriber and a number that is given once, when the digest is enqueued.
+///
+/// The Message-ID is made from it, never from a date.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DigestId {
+    /// Whose digest.
+    pub subscriber: SubscriberId,
+    /// Its number, from 1, without gaps.
+    pub number: u32,
+}
+
+impl fmt::Display for DigestId {
+    /// `ana@example.net#12`, the form that commands take.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.subscriber, self.number)
+    }
+}
+
+impl std::str::FromStr for DigestId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.rsplit_once('#')
+            .and_then(|(subscriber, number)| {
+                Some(Self {
+                    subscriber: SubscriberId(subscriber.to_owned()),
+                    number: number.parse().ok()?,
+                })
+            })
+            .ok_or_else(|| format!("{text:?} names no digest (expected SUBSCRIBER#NUMBER, as `outbox list` shows)"))
+    }
+}
+
+/// How much of a paper the mail shows. The cut is made before the digest is enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shown {
+    /// Title and links only.
+    Title,
+    /// With a shortened abstract.
+    Short,
+    /// With the whole abstract.
+    Full,
+}
+
+/// One paper of a stored digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaperRecord {
+    /// The paper.
+    pub id: ArxivId,
+    /// The version whose text is shown.
+    pub version: u16,
+    /// How much of it is shown.
+    pub shown: Shown,
+    /// Further keywords of the subscriber that matched, as indexes into [`DigestRecord::keywords`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<u16>,
+    /// The version that the subscriber got before, when this is listed as a replacement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<(u16, DateTime<Utc>)>,
+}
+
+/// One keyword's papers in a stored digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionRecord {
+    /// Index of the section's keyword in [`DigestRecord::keywords`].
+    pub keyword: u16,
+    /// The papers, in the order shown.
+    pub papers: Vec<PaperRecord>,
+    /// Matching papers that wait for a later digest.
+    #[serde(default)]
+    pub n_waiting: usize,
+    /// Papers that were settled as skipped, because too many waited.
+    #[serde(default)]
+    pub n_skipped: usize,
+}
+
+/// What kind of mail an outbox entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DigestKind {
+    /// Papers.
+    Digest,
+    /// No papers: the line that says the service is alive.
+    Quiet,
+    /// What a new subscriber is told once.
+    Welcome,
+}
+
+/// All that rendering needs besides the papers' text and the configuration: the mail is a pure function of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestRecord {
+    /// Subscriber and number.
+    pub id: DigestId,
+    /// What kind of mail.
+    pub kind: DigestKind,
+    /// The recipient's address, domain in ASCII form.
+    pub address: String,
+    /// The recipient's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When the digest was frozen: the `Date` of every copy.
+    pub frozen_at: DateTime<Utc>,
+    /// The IANA zone in which the mail shows dates.
+    pub zone: String,
+    /// The subscriber's keywords as they are headed, each with the term whose matches are marked.
+    pub keywords: Vec<(String, Term)>,
+    /// The sections in the order shown.
+    pub sections: Vec<SectionRecord>,
+    /// What was covered.
+    pub coverage: CoverageNote,
+    /// Whether the address is a list's: no one-click and no token links.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+}
+
+impl DigestRecord {
+    /// The papers of all sections.
+    pub fn papers(&self) -> impl Iterator<Item = &PaperRecord> {
+        self.sections.iter().flat_map(|section| &section.papers)
+    }
+}
+
+/// How far a dialogue with the relay had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Name resolution and TCP.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// Waiting for the 220.
+    Greeting,
+    /// EHLO.
+    Hello,
+    /// AUTH.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Recipient,
+    /// DATA, before the 354.
+    Data,
+    /// The message itself, before the final dot was sent.
+    Body,
+    /// Waiting for the reply to the final dot: from here on the relay may have the mail.
+    FinalReply,
+}
+
+/// What one attempt came to. It says what happens next, once, next to the cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The relay answered 250 to the final dot: it took responsibility.
+    Accepted {
+        /// Its reply, with the queue id if it gave one.
+        reply: String,
+    },
+    /// 4yz for this recipient or message: try again later.
+    TransientRecipient {
+        /// Where.
+        stage: Stage,
+        /// The reply.
+        reply: String,
+    },
+    /// The relay cannot be talked to at present: no fault of the recipient.
+    TransientRelay {
+        /// Where.
+        stage: Stage,
+        /// The reply or the error.
+        reply: String,
+    },
+    /// 5yz for this recipient: not again in this digest.
+    PermanentRecipient {
+        /// Where.
+        stage: Stage,
+        /// The reply.
+        reply: String,
+        /// Whether the reply says that there is no such mailbox (RFC 3463: 5.1.1 and its like).
+        no_such_mailbox: bool,
+    },
+    /// 5yz for this message (size, content): papers are split once.
+    PermanentMessage {
+        /// Where.
+        stage: Stage,
+        /// The reply.
+        reply: String,
+    },
+    /// Login, quota or policy: all mail waits, nobody is suppressed, the operator is told.
+    Configuration {
+        /// Where.
+        stage: Stage,
+        /// The reply or the error, with what to change.
+        reply: String,
+    },
+    /// The connection ended between the final dot and its reply: the relay may have the mail.
+    Unconfirmed {
+        /// What was seen.
+        reply: String,
+    },
+}
+
+/// A time-limited right to attempt one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who holds it.
+    pub worker: WorkerId,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// Whether the attempt may have sent the message: committed before DATA.
+    pub data_begun: bool,
+}
+
+/// One attempt and what it came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+/// Why an entry is over without having been accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its papers returned to pending and come in the next digest.
+    Returned,
+    /// Its papers returned in two smaller digests.
+    Split,
+    /// Its papers can not be delivered.
+    Undeliverable,
+    /// The operator dropped it, or the subscriber left.
+    Cancelled,
+}
+
+/// Where an outbox entry stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum EntryState {
+    /// To be sent when `next_attempt` has come.
+    Due,
+    /// An attempt is being made.
+    Leased(Lease),
+    /// Three attempts were unconfirmed: waits for the operator.
+    Held,
+    /// The relay took it.
+    Accepted {
+        /// When.
+        at: DateTime<Utc>,
+        /// With which reply.
+        reply: String,
+    },
+    /// Over without acceptance.
+    Ended {
+        /// When.
+        at: DateTime<Utc>,
+        /// How.
+        how: Ending,
+    },
+}
+
+/// One digest on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// What the mail is made from.
+    pub digest: DigestRecord,
+    /// `<pr1.…@domain>`, the same for every attempt.
+    pub message_id: String,
+    /// SHA-256 of the rendered bytes, in hexadecimal, once they were rendered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Fingerprint of everything outside this record that enters the bytes (program, templates, sender, keys).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Where it stands.
+    pub state: EntryState,
+    /// When the next attempt may begin.
+    pub next_attempt: DateTime<Utc>,
+    /// How many attempts were begun.
+    pub n_attempts: u32,
+    /// How many of them were unconfirmed. Once unconfirmed, its papers never return to pending.
+    pub n_unconfirmed: u32,
+    /// The latest attempts, at most [`OutboxEntry::ATTEMPTS_KEPT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// Whether the papers are one half of a digest that was refused as a message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_half: bool,
+}
+
+impl OutboxEntry {
+    /// How many attempts an entry remembers.
+    pub const ATTEMPTS_KEPT: usize = 10;
+
+    /// Whether the entry is still on its way.
+    pub fn is_active(&self) -> bool {
+        match self.state {
+            EntryState::Due | EntryState::Leased(_) | EntryState::Held => true,
+            EntryState::Accepted { .. } | EntryState::Ended { .. } => false,
+        }
+    }
+}
