@@ -5,6 +5,7 @@
 
 mod coverage;
 mod identifier;
+mod ledger;
 mod outbox;
 mod paper;
 mod slot;
@@ -13,6 +14,7 @@ mod suppression;
 
 pub use coverage::{CoverageNote, IncompleteKeyword, KeywordCoverage};
 pub use identifier::{ArxivId, ParseArxivIdError, VersionedId};
+pub use ledger::{Generation, Pair, Pending, Queued, Settled, SubscriberState};
 pub use outbox::{
     Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, Lease, OutboxEntry, Outcome, PaperRecord,
     SectionRecord, Shown, Stage,

@@ -1,1 +1,233 @@
-//! store
+//! What is remembered between runs, behind one trait with few verbs.
+//!
+//! All writing is one verb, [`Store::commit`]: a [`Batch`] of whole values, each with the revision that it
+//! was read at. A batch is written entirely or not at all, and it is on the disk (or acknowledged by the
+//! database's commit) when `commit` returns. A value that somebody else changed in the meantime makes the
+//! batch fail with [`StoreError::Conflict`]; the caller reads again and decides again. Nothing is held
+//! open between calls, so no transaction ever spans a network call.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::model::{ArxivId, DigestId, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId};
+
+pub mod documents;
+pub mod sled;
+
+/// A value and the revision at which it was read; 0 for a value that is not stored yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// The value.
+    pub value: T,
+    /// Grows by one with each write.
+    pub revision: u64,
+}
+
+impl<T> Versioned<T> {
+    /// A value that is not stored yet.
+    pub fn new(value: T) -> Self {
+        Self { value, revision: 0 }
+    }
+}
+
+/// The kinds of small documents: all that is neither a subscriber, a paper nor an outbox entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DocumentKind {
+    /// Per search: [`crate::model::KeywordCoverage`].
+    Coverage,
+    /// The one request gate.
+    Gate,
+    /// Per schedule and zone: the last completed slot and the claim on the present one.
+    Slot,
+    /// The reports of the latest runs.
+    Run,
+    /// Per address: [`crate::model::Suppression`].
+    Suppression,
+    /// Per name: singletons such as the newest identifier of each complete day.
+    Note,
+}
+
+impl DocumentKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::Coverage,
+        Self::Gate,
+        Self::Slot,
+        Self::Run,
+        Self::Suppression,
+        Self::Note,
+    ];
+
+    /// The name under which the kind is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Coverage => "coverage",
+            Self::Gate => "gate",
+            Self::Slot => "slot",
+            Self::Run => "run",
+            Self::Suppression => "suppression",
+            Self::Note => "note",
+        }
+    }
+}
+
+impl fmt::Display for DocumentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One small document: JSON under a kind and a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// Its kind.
+    pub kind: DocumentKind,
+    /// Its key within the kind.
+    pub key: String,
+    /// Its content; `None` deletes it.
+    pub value: Option<serde_json::Value>,
+}
+
+/// What is written together.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Subscribers' states.
+    pub subscribers: Vec<Versioned<SubscriberState>>,
+    /// Outbox entries, new or changed.
+    pub entries: Vec<Versioned<OutboxEntry>>,
+    /// Documents.
+    pub documents: Vec<Versioned<Document>>,
+    /// Papers as fetched at the given moment; the later writing of the same version wins.
+    pub papers: Vec<(Paper, DateTime<Utc>)>,
+    /// Papers whose text is no longer needed.
+    pub papers_deleted: Vec<VersionedId>,
+    /// Outbox entries that are past keeping.
+    pub entries_deleted: Vec<DigestId>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.subscribers.is_empty()
+            && self.entries.is_empty()
+            && self.documents.is_empty()
+            && self.papers.is_empty()
+            && self.papers_deleted.is_empty()
+            && self.entries_deleted.is_empty()
+    }
+}
+
+/// A stored paper.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPaper {
+    /// Its metadata.
+    pub paper: Paper,
+    /// When any version of it was first fetched.
+    pub first_fetched: DateTime<Utc>,
+    /// When this version was last fetched.
+    pub last_fetched: DateTime<Utc>,
+}
+
+/// Which outbox entries to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntryFilter {
+    /// Only those of this subscriber.
+    pub subscriber: Option<SubscriberId>,
+    /// Only those still on their way.
+    pub active_only: bool,
+}
+
+/// Why the store could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else changed a value of the batch: read again and decide again.
+    #[error("{0} was changed by another writer in the meantime")]
+    Conflict(String),
+    /// Another process has the store open.
+    #[error("another instance is using {0}; stop it, or let the command reach it through its control socket")]
+    InUse(String),
+    /// What is stored cannot be read.
+    #[error("the state in {place} is damaged: {what}")]
+    Damaged {
+        /// Where.
+        place: String,
+        /// What was found, and what can be done.
+        what: String,
+    },
+    /// Reading or writing failed. The handle must not be used again: what was in flight is unknown.
+    #[error("the state in {place} cannot be {doing}: {why}")]
+    Io {
+        /// Where.
+        place: String,
+        /// `read`, `written` or `opened`.
+        doing: &'static str,
+        /// The system's words.
+        why: String,
+    },
+    /// The state was written by a newer program.
+    #[error(
+        "the state in {place} has schema version {found}, this program knows up to {known}; install the newer program again"
+    )]
+    TooNew {
+        /// Where.
+        place: String,
+        /// The stored version.
+        found: u32,
+        /// The newest version that this program reads.
+        known: u32,
+    },
+}
+
+/// The memory of the service.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Writes a batch, all or nothing, durably.
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// The states of the given subscribers in the given order; a new state at revision 0 for one not stored yet.
+    async fn subscribers(&self, ids: &[SubscriberId]) -> Result<Vec<Versioned<SubscriberState>>, StoreError>;
+
+    /// Everyone the store knows, in order.
+    async fn subscriber_ids(&self) -> Result<Vec<SubscriberId>, StoreError>;
+
+    /// The stored text of the given versions, in the given order.
+    async fn papers(&self, ids: &[VersionedId]) -> Result<Vec<Option<StoredPaper>>, StoreError>;
+
+    /// The newest stored version of each paper, in the given order.
+    async fn latest_papers(&self, ids: &[ArxivId]) -> Result<Vec<Option<StoredPaper>>, StoreError>;
+
+    /// Stored papers (newest version of each) below `below` if given, in falling order of identifiers.
+    async fn newest_papers(&self, below: Option<&ArxivId>, limit: usize) -> Result<Vec<StoredPaper>, StoreError>;
+
+    /// Takes up to `limit` entries that are due at `now` for `worker` until `now + ttl`, earliest first.
+    ///
+    /// An entry whose lease has run out is due again; if its message may have been sent, it is counted as
+    /// unconfirmed. The leases are durable when this returns.
+    async fn lease_due(
+        &self,
+        worker: &WorkerId,
+        now: DateTime<Utc>,
+        ttl: TimeDelta,
+        limit: usize,
+    ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError>;
+
+    /// When the next entry falls due, if any is on its way.
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError>;
+
+    /// One outbox entry.
+    async fn entry(&self, id: &DigestId) -> Result<Option<Versioned<OutboxEntry>>, StoreError>;
+
+    /// Outbox entries, ordered by subscriber and number.
+    async fn entries(&self, filter: &EntryFilter) -> Result<Vec<Versioned<OutboxEntry>>, StoreError>;
+
+    /// One document; `value` is `None` and the revision 0 where there is none.
+    async fn document(&self, kind: DocumentKind, key: &str) -> Result<Versioned<Document>, StoreError>;
+
+    /// All documents of a kind, ordered by key.
+    async fn documents(&self, kind: DocumentKind) -> Result<Vec<Versioned<Document>>, StoreError>;
+
+    /// Proves that the store answers: for the watchdog and readiness.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

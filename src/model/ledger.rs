@@ -1,0 +1,412 @@
+//! What happened to each paper for one subscriber, and the moves between those states.
+//!
+//! A matched paper is *pending*, then *queued* in one digest, then *seen* when the relay has accepted that
+//! digest; or it ends as *skipped* or *undeliverable*. Whether a paper is new is decided here and by
+//! identifiers alone: it is in none of these states, and it lies above the floor of a keyword that
+//! matches it. Every move is a pure change of one value, which the store writes whole.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{ArxivId, Definition, SubscriberId};
+
+/// One wording of a keyword, and from where on it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// What the keyword meant.
+    pub definition: Definition,
+    /// When it was first configured so.
+    pub since: DateTime<Utc>,
+    /// The floor: papers at or below it are settled. `None` until it is known, and then nothing counts yet.
+    pub floor: Option<ArxivId>,
+}
+
+/// One (subscriber, keyword) pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The keyword's heading.
+    pub keyword: String,
+    /// Its wordings, oldest first; the last one is the present one.
+    pub generations: Vec<Generation>,
+    /// Whether it is no longer configured. A return starts it anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
+}
+
+impl Pair {
+    /// How many wordings a pair remembers; older ones give up what only they would still bring.
+    pub const GENERATIONS_MAX: usize = 8;
+
+    /// The wording that is configured now.
+    pub fn present(&self) -> Option<&Generation> {
+        self.generations.last()
+    }
+}
+
+/// A matched paper that has been in no digest yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// When it was first recorded.
+    pub since: DateTime<Utc>,
+}
+
+/// A paper that is in a digest on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// The digest's number.
+    pub digest: u32,
+    /// When the paper was first recorded.
+    pub since: DateTime<Utc>,
+}
+
+/// How a paper ended other than by being accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Settled {
+    /// Too many papers waited in its section.
+    Skipped,
+    /// Its digest was refused for good.
+    Undeliverable,
+    /// It was withdrawn before it was sent.
+    Withdrawn,
+}
+
+/// Everything the store remembers about one subscriber. Written whole: one read and one write per digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriberState {
+    /// Who.
+    pub id: SubscriberId,
+    /// The number of the latest digest; 0 before the first.
+    pub latest_digest: u32,
+    /// The pairs, in no particular order.
+    pub pairs: Vec<Pair>,
+    /// Papers at or below this are settled for every keyword: it rises with pruning.
+    pub pruned_to: Option<ArxivId>,
+    /// Accepted papers above `pruned_to`, with the number of the digest that held each.
+    pub seen: BTreeMap<ArxivId, u32>,
+    /// Matched papers that wait.
+    pub pending: BTreeMap<ArxivId, Pending>,
+    /// Papers in digests on their way.
+    pub queued: BTreeMap<ArxivId, Queued>,
+    /// Papers that ended otherwise.
+    pub settled: BTreeMap<ArxivId, Settled>,
+    /// The version and time of papers sent, kept only where replacements are listed.
+    pub versions: BTreeMap<ArxivId, (u16, DateTime<Utc>)>,
+    /// When the latest digest was enqueued: silence is counted from here.
+    pub latest_enqueued: Option<DateTime<Utc>>,
+    /// Whether the subscriber is no longer configured. A return starts all keywords anew.
+    pub absent: bool,
+    /// Paused by the subscriber or the operator until then.
+    pub paused_until: Option<DateTime<Utc>>,
+    /// Days on which the mailbox was refused as not existing, for suppression on evidence.
+    pub refused_on: Vec<chrono::NaiveDate>,
+}
+
+impl SubscriberState {
+    /// Someone who has just been configured.
+    pub fn new(id: SubscriberId) -> Self {
+        Self {
+            id,
+            latest_digest: 0,
+            pairs: Vec::new(),
+            pruned_to: None,
+            seen: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            queued: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            latest_enqueued: None,
+            absent: false,
+            paused_until: None,
+            refused_on: Vec::new(),
+        }
+    }
+
+    /// Brings the pairs in line with what is configured now.
+    ///
+    /// A keyword seen for the first time, or again after it was gone, counts from `now`. A keyword whose
+    /// definition changed keeps its former wordings with their floors, and what only the new wording
+    /// matches counts from `now`. Returns whether anything changed.
+    pub fn configure(&mut self, keywords: &[(String, Definition)], now: DateTime<Utc>) -> bool {
+        let before = self.clone();
+        let returned = std::mem::take(&mut self.absent);
+        for pair in &mut self.pairs {
+            pair.absent |= returned || !keywords.iter().any(|(keyword, _)| *keyword == pair.keyword);
+        }
+        for (keyword, definition) in keywords {
+            let fresh = || Generation {
+                definition: definition.clone(),
+                since: now,
+                floor: None,
+            };
+            match self.pairs.iter_mut().find(|pair| pair.keyword == *keyword) {
+                None => self.pairs.push(Pair {
+                    keyword: keyword.clone(),
+                    generations: vec![fresh()],
+                    absent: false,
+                }),
+                Some(pair) if pair.absent => {
+                    pair.absent = false;
+                    pair.generations = vec![fresh()];
+                }
+                Some(pair) => match pair.generations.iter().position(|g| g.definition == *definition) {
+                    // A wording that comes back keeps its floor and becomes the present one.
+                    Some(position) => {
+                        let generation = pair.generations.remove(position);
+                        pair.generations.push(generation);
+                    }
+                    None => {
+                        pair.generations.push(fresh());
+                        if pair.generations.len() > Pair::GENERATIONS_MAX {
+                            pair.generations.remove(0);
+                        }
+                    }
+                },
+            }
+        }
+        *self != before
+    }
+
+    /// Marks the subscriber as no longer configured. Deletes nothing. Returns whether that is a change.
+    pub fn remove(&mut self) -> bool {
+        !std::mem::replace(&mut self.absent, true)
+    }
+
+    /// The moments from which configured wordings count whose floor is not known yet.
+    pub fn undetermined(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.configured_pairs()
+            .flat_map(|pair| &pair.generations)
+            .filter(|g| g.floor.is_none())
+            .map(|g| g.since)
+    }
+
+    /// Fills in the floors that `floor_for` knows by now. Returns whether any was.
+    pub fn determine(&mut self, floor_for: impl Fn(DateTime<Utc>) -> Option<ArxivId>) -> bool {
+        let mut changed = false;
+        for pair in self.pairs.iter_mut().filter(|pair| !pair.absent) {
+            for generation in pair.generations.iter_mut().filter(|g| g.floor.is_none()) {
+                generation.floor = floor_for(generation.since);
+                changed |= generation.floor.is_some();
+            }
+        }
+        changed
+    }
+
+    /// The pairs that are configured now.
+    pub fn configured_pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.pairs.iter().filter(|pair| !pair.absent)
+    }
+
+    /// Whether a paper lies above the floor of a configured keyword that matches it.
+    ///
+    /// `matches` says whether a definition accepts the paper. The present wording must; then the floor of
+    /// any wording that accepts the paper counts, so an edit never settles what was on its way.
+    pub fn is_above_floor(&self, id: &ArxivId, matches: impl Fn(&Definition) -> bool) -> bool {
+        if self.pruned_to.as_ref().is_some_and(|floor| id <= floor) {
+            return false;
+        }
+        self.configured_pairs().any(|pair| {
+            pair.present().is_some_and(|present| matches(&present.definition))
+                && pair
+                    .generations
+                    .iter()
+                    .any(|g| g.floor.as_ref().is_some_and(|floor| id > floor) && matches(&g.definition))
+        })
+    }
+
+    /// Whether the paper is in any state: pending, queued, seen, or ended otherwise.
+    pub fn knows(&self, id: &ArxivId) -> bool {
+        self.seen.contains_key(id)
+            || self.pending.contains_key(id)
+            || self.queued.contains_key(id)
+            || self.settled.contains_key(id)
+    }
+
+    /// Absent → pending. Returns whether the paper was absent.
+    pub fn record(&mut self, id: &ArxivId, now: DateTime<Utc>) -> bool {
+        if self.knows(id) {
+            return false;
+        }
+        self.pending.insert(id.clone(), Pending { since: now });
+        true
+    }
+
+    /// Pending → queued in one new digest, whose number is returned. Papers that are not pending are left out.
+    pub fn enqueue<'i>(&mut self, ids: impl IntoIterator<Item = &'i ArxivId>, now: DateTime<Utc>) -> u32 {
+        self.latest_digest += 1;
+        self.latest_enqueued = Some(now);
+        for id in ids {
+            if let Some(Pending { since }) = self.pending.remove(id) {
+                self.queued.insert(
+                    id.clone(),
+                    Queued {
+                        digest: self.latest_digest,
+                        since,
+                    },
+                );
+            }
+        }
+        self.latest_digest
+    }
+
+    /// Queued → seen for all papers of a digest. Returns how many.
+    pub fn accept(&mut self, digest: u32) -> usize {
+        self.take_queued(digest, |state, id, _| {
+            state.seen.insert(id, digest);
+        })
+    }
+
+    /// Queued → pending for all papers of a digest that will not be sent after all. Returns how many.
+    pub fn give_back(&mut self, digest: u32) -> usize {
+        self.take_queued(digest, |state, id, queued| {
+            state.pending.insert(id, Pending { since: queued.since });
+        })
+    }
+
+    /// Queued → ended for all papers of a digest. Returns how many.
+    pub fn end(&mut self, digest: u32, how: Settled) -> usize {
+        self.take_queued(digest, |state, id, _| {
+            state.settled.insert(id, how);
+        })
+    }
+
+    /// Pending → ended. Returns whether the paper was pending.
+    pub fn settle(&mut self, id: &ArxivId, how: Settled) -> bool {
+        self.pending.remove(id).is_some() && self.settled.insert(id.clone(), how).is_none()
+    }
+
+    /// Forgets what lies at or below `floor`, and settles it for good in the same value.
+    ///
+    /// Pending and queued papers stay. Returns whether the floor rose.
+    pub fn prune(&mut self, floor: &ArxivId) -> bool {
+        if self.pruned_to.as_ref().is_some_and(|present| present >= floor) {
+            return false;
+        }
+        self.pruned_to = Some(floor.clone());
+        self.seen.retain(|id, _| id > floor);
+        self.settled.retain(|id, _| id > floor);
+        self.versions.retain(|id, _| id > floor);
+        true
+    }
+
+    fn take_queued(&mut self, digest: u32, mut put: impl FnMut(&mut Self, ArxivId, Queued)) -> usize {
+        let (taken, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.queued)
+            .into_iter()
+            .partition(|(_, queued)| queued.digest == digest);
+        self.queued = kept;
+        let n_taken = taken.len();
+        for (id, queued) in taken {
+            put(self, id, queued);
+        }
+        n_taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Term;
+
+    fn id(text: &str) -> ArxivId {
+        text.parse().unwrap()
+    }
+
+    fn at(day: u32) -> DateTime<Utc> {
+        chrono::NaiveDate::from_ymd_opt(2026, 2, day)
+            .unwrap()
+            .and_hms_opt(7, 0, 0)
+            .unwrap()
+            .and_utc()
+    }
+
+    fn keyword(text: &str) -> (String, Definition) {
+        (text.to_owned(), Definition::unrestricted(Term::phrase(text)))
+    }
+
+    fn ana() -> SubscriberState {
+        SubscriberState::new(SubscriberId("ana@example.net".into()))
+    }
+
+    #[test]
+    fn nothing_counts_before_the_floor_is_known_and_nothing_at_or_below_it() {
+        let mut ana = ana();
+        assert!(ana.configure(&[keyword("GNN")], at(1)));
+        assert!(!ana.configure(&[keyword("GNN")], at(2)));
+        assert!(!ana.is_above_floor(&id("2602.00009"), |_| true));
+        assert_eq!(ana.undetermined().collect::<Vec<_>>(), [at(1)]);
+        assert!(ana.determine(|_| Some(id("2602.00005"))));
+        assert!(!ana.is_above_floor(&id("2602.00005"), |_| true));
+        assert!(ana.is_above_floor(&id("2602.00006"), |_| true));
+        assert!(!ana.is_above_floor(&id("2602.00006"), |_| false));
+    }
+
+    #[test]
+    fn a_widened_keyword_keeps_what_the_former_wording_would_bring_and_floods_nothing() {
+        let mut ana = ana();
+        let narrow = Definition {
+            exclude: vec![Term::phrase("survey")],
+            ..keyword("GNN").1
+        };
+        ana.configure(&[("GNN".into(), narrow.clone())], at(1));
+        ana.determine(|_| Some(id("2602.00005")));
+        ana.configure(&[keyword("GNN")], at(9));
+        // The new wording has no floor yet: a survey waits, the rest goes on.
+        assert!(ana.is_above_floor(&id("2602.00006"), |_| true));
+        assert!(!ana.is_above_floor(&id("2602.00006"), |definition| *definition != narrow));
+        ana.determine(|since| (since == at(9)).then(|| id("2602.00100")));
+        assert!(!ana.is_above_floor(&id("2602.00099"), |definition| *definition != narrow));
+        assert!(ana.is_above_floor(&id("2602.00101"), |definition| *definition != narrow));
+        // A narrowed keyword takes nothing that its present wording refuses.
+        ana.configure(&[("GNN".into(), narrow.clone())], at(10));
+        assert!(!ana.is_above_floor(&id("2602.00101"), |definition| *definition != narrow));
+        assert!(ana.is_above_floor(&id("2602.00006"), |_| true));
+    }
+
+    #[test]
+    fn a_keyword_or_a_subscriber_that_returns_starts_anew_and_loses_no_state() {
+        let mut ana = ana();
+        ana.configure(&[keyword("GNN"), keyword("RAG")], at(1));
+        ana.determine(|_| Some(id("2602.00005")));
+        ana.record(&id("2602.00007"), at(1));
+        ana.configure(&[keyword("RAG")], at(2));
+        ana.configure(&[keyword("GNN"), keyword("RAG")], at(3));
+        assert_eq!(ana.undetermined().collect::<Vec<_>>(), [at(3)]);
+        assert!(ana.remove() && !ana.remove());
+        ana.configure(&[keyword("GNN"), keyword("RAG")], at(9));
+        assert_eq!(ana.undetermined().collect::<Vec<_>>(), [at(9), at(9)]);
+        assert!(ana.pending.contains_key(&id("2602.00007")));
+    }
+
+    #[test]
+    fn a_paper_moves_from_pending_to_queued_to_seen_and_never_back_to_new() {
+        let (mut ana, a, b) = (ana(), id("2602.00007"), id("2602.00008"));
+        assert!(ana.record(&a, at(1)) && !ana.record(&a, at(2)));
+        ana.record(&b, at(2));
+        assert_eq!(ana.enqueue([&a], at(2)), 1);
+        assert!(!ana.record(&a, at(3)));
+        assert_eq!(ana.give_back(1), 1);
+        assert_eq!(ana.pending[&a].since, at(1));
+        assert_eq!(ana.enqueue([&a, &b], at(3)), 2);
+        assert_eq!((ana.accept(1), ana.accept(2), ana.accept(2)), (0, 2, 0));
+        assert!(!ana.record(&a, at(4)) && !ana.record(&b, at(4)));
+        assert_eq!(ana.seen[&b], 2);
+    }
+
+    #[test]
+    fn a_pruned_paper_cannot_come_back() {
+        let (mut ana, a, b) = (ana(), id("2602.00007"), id("2602.00009"));
+        ana.configure(&[keyword("GNN")], at(1));
+        ana.determine(|_| Some(id("2602.00001")));
+        for paper in [&a, &b] {
+            ana.record(paper, at(1));
+        }
+        ana.enqueue([&a], at(1));
+        ana.accept(1);
+        assert!(ana.prune(&id("2602.00008")) && !ana.prune(&id("2602.00003")));
+        assert!(ana.seen.is_empty());
+        assert!(!ana.is_above_floor(&a, |_| true));
+        assert!(ana.is_above_floor(&b, |_| true) && ana.knows(&b));
+    }
+}
