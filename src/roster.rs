@@ -1,0 +1,238 @@
+//! The configured people joined with what the store knows of them: who gets what.
+//!
+//! The configuration says who subscribes to what now; the store knows since when, up to which floor, and
+//! who must not be mailed. Everything that goes over all subscribers goes in chunks, so that memory does
+//! not grow with their number.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    matching::{Match, Matcher},
+    model::{Definition, Paper, SubscriberId, SubscriberState, Suppression, Term},
+    schedule::Schedule,
+    store::{Batch, DocumentKind, Store, StoreError, Versioned, documents},
+};
+
+/// How many subscribers are read and written together.
+pub const CHUNK: usize = 500;
+/// How often a write that somebody else overtook is decided again.
+const CONFLICTS_MAX: usize = 20;
+
+/// One configured subscriber.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// The lasting name.
+    pub id: SubscriberId,
+    /// Where mail goes, the domain in ASCII form.
+    pub address: String,
+    /// The name in front of the address.
+    pub name: Option<String>,
+    /// When digests go out, in which zone.
+    pub schedule: Schedule,
+    /// Configured pause.
+    pub paused_until: Option<DateTime<Utc>>,
+    /// Whether the address is a list's.
+    pub shared: bool,
+    /// The keywords in configured order: heading and meaning.
+    pub keywords: Vec<(String, Definition)>,
+}
+
+/// Everyone who is configured.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    people: Vec<Arc<Person>>,
+    by_id: HashMap<SubscriberId, usize>,
+}
+
+impl Roster {
+    /// A roster of these people; identifiers are unique by the configuration's checks.
+    pub fn new(people: Vec<Person>) -> Self {
+        let by_id = people.iter().enumerate().map(|(index, person)| (person.id.clone(), index)).collect();
+        Self { people: people.into_iter().map(Arc::new).collect(), by_id }
+    }
+
+    /// Everyone, in configured order.
+    pub fn people(&self) -> &[Arc<Person>] {
+        &self.people
+    }
+
+    /// One person.
+    pub fn get(&self, id: &SubscriberId) -> Option<&Arc<Person>> {
+        self.by_id.get(id).map(|index| &self.people[*index])
+    }
+
+    /// The person with that lasting name or address.
+    pub fn find(&self, name: &str) -> Option<&Arc<Person>> {
+        self.people.iter().find(|person| person.id.0 == name || person.address.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What a synchronisation found.
+#[derive(Debug, Default)]
+pub struct Synchronised {
+    /// All wordings that decide about papers, present and former ones.
+    pub definitions: BTreeSet<Definition>,
+    /// From when wordings count whose floor is not known yet.
+    pub undetermined: BTreeSet<DateTime<Utc>>,
+    /// How many people were seen for the first time.
+    pub n_added: usize,
+    /// How many known people are no longer configured.
+    pub n_absent: usize,
+}
+
+/// Brings the stored states in line with the configuration, and collects what the run must look for.
+pub async fn synchronise(store: &dyn Store, roster: &Roster, now: DateTime<Utc>) -> Result<Synchronised, StoreError> {
+    let mut found = Synchronised::default();
+    let ids: Vec<SubscriberId> = roster.people().iter().map(|person| person.id.clone()).collect();
+    for chunk in ids.chunks(CHUNK) {
+        update(store, chunk, |state| {
+            let Some(person) = roster.get(&state.value.id) else { return false };
+            found.n_added += usize::from(state.revision == 0);
+            let changed = state.value.configure(&person.keywords, now);
+            for generation in state.value.configured_pairs().flat_map(|pair| &pair.generations) {
+                if !found.definitions.contains(&generation.definition) {
+                    found.definitions.insert(generation.definition.clone());
+                }
+            }
+            found.undetermined.extend(state.value.undetermined());
+            changed
+        })
+        .await?;
+    }
+    let gone: Vec<SubscriberId> =
+        store.subscriber_ids().await?.into_iter().filter(|id| roster.get(id).is_none()).collect();
+    for chunk in gone.chunks(CHUNK) {
+        update(store, chunk, |state| state.value.remove()).await?;
+    }
+    found.n_absent = gone.len();
+    Ok(found)
+}
+
+/// Changes the states of some subscribers; `change` says whether it changed anything and is called again
+/// for all of them when another writer was faster.
+pub async fn update(
+    store: &dyn Store,
+    ids: &[SubscriberId],
+    mut change: impl FnMut(&mut Versioned<SubscriberState>) -> bool,
+) -> Result<(), StoreError> {
+    for _ in 0..CONFLICTS_MAX {
+        let mut states = store.subscribers(ids).await?;
+        states.retain_mut(|state| change(state));
+        if states.is_empty() {
+            return Ok(());
+        }
+        match store.commit(Batch { subscribers: states, ..Batch::default() }).await {
+            Err(StoreError::Conflict(_)) => {}
+            done => return done,
+        }
+    }
+    Err(StoreError::Conflict("a subscriber's state".to_owned()))
+}
+
+/// The key under which an address is suppressed: in lower case, so that spelling does not matter.
+pub fn suppression_key(address: &str) -> String {
+    address.to_lowercase()
+}
+
+/// All suppressions by key.
+pub async fn suppressions(store: &dyn Store) -> Result<HashMap<String, Suppression>, StoreError> {
+    let all = documents::load_all::<Suppression>(store, DocumentKind::Suppression).await?;
+    Ok(all.into_iter().map(|(key, stored)| (key, stored.value)).collect())
+}
+
+/// All distinct terms of a set of definitions, compiled once.
+#[derive(Debug)]
+pub struct Lexicon {
+    matcher: Matcher,
+    index: HashMap<Term, usize>,
+}
+
+impl Lexicon {
+    /// Compiles the terms of all definitions. A term that cannot be read (an old wording that a newer grammar
+    /// refuses) matches nothing and is returned beside the lexicon with the reason.
+    pub fn new<'d>(definitions: impl IntoIterator<Item = &'d Definition>) -> (Self, Vec<(Term, String)>) {
+        let mut distinct: BTreeSet<&Term> = BTreeSet::new();
+        for definition in definitions {
+            distinct.insert(&definition.term);
+            distinct.extend(&definition.exclude);
+        }
+        let mut terms: Vec<Term> = distinct.into_iter().cloned().collect();
+        let mut refused = Vec::new();
+        loop {
+            match Matcher::new(&terms) {
+                Ok(matcher) => {
+                    let index = terms.into_iter().enumerate().map(|(index, term)| (term, index)).collect();
+                    return (Self { matcher, index }, refused);
+                }
+                Err(errors) => {
+                    // From the back, so that the indexes before stay right.
+                    for (index, error) in errors.into_iter().rev() {
+                        refused.push((terms.remove(index), error.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads one paper: finds every term in it, once.
+    pub fn read<'l>(&'l self, paper: &'l Paper) -> Reading<'l> {
+        let matches = self.matcher.find(paper).into_iter().map(|found| (found.term, found)).collect();
+        Reading { lexicon: self, categories: &paper.categories, matches }
+    }
+}
+
+/// What one paper matches.
+#[derive(Debug)]
+pub struct Reading<'l> {
+    lexicon: &'l Lexicon,
+    categories: &'l [String],
+    matches: HashMap<usize, Match>,
+}
+
+/// How a definition takes a paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// It belongs to the keyword.
+    Accepted,
+    /// The term matches, but an exclusion keeps the paper out.
+    Excluded,
+    /// The term matches, but no category fits.
+    OtherCategory,
+    /// The term does not match.
+    No,
+}
+
+impl Reading<'_> {
+    /// Whether any term matched at all.
+    pub fn is_empty(&self) -> bool {
+        self.matches.is_empty()
+    }
+
+    /// Where a term was found.
+    pub fn found(&self, term: &Term) -> Option<&Match> {
+        self.matches.get(self.lexicon.index.get(term)?)
+    }
+
+    /// How a definition takes the paper.
+    pub fn take(&self, definition: &Definition) -> Take {
+        if self.found(&definition.term).is_none() {
+            Take::No
+        } else if !definition.admits_categories(self.categories) {
+            Take::OtherCategory
+        } else if definition.exclude.iter().any(|term| self.found(term).is_some()) {
+            Take::Excluded
+        } else {
+            Take::Accepted
+        }
+    }
+
+    /// Whether a definition accepts the paper.
+    pub fn accepts(&self, definition: &Definition) -> bool {
+        self.take(definition) == Take::Accepted
+    }
+}

@@ -1,0 +1,338 @@
+//! Pending → queued: one numbered digest per subscriber, in one transaction with the outbox entry.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Context, Recorded, Report};
+use crate::{
+    arxiv::calendar,
+    digest,
+    model::{
+        ArxivId, CoverageNote, DigestId, DigestKind, DigestRecord, Ending, EntryState, IncompleteKeyword, OutboxEntry,
+        Paper, Settled, SubscriberId, SubscriberState, Suppression, VersionedId,
+    },
+    render::Marks,
+    roster::{self, CHUNK, Lexicon, Person, Roster},
+    store::{Batch, EntryFilter, StoreError, Versioned},
+};
+
+/// A subscriber hears from the service at least this often, where `empty = "weekly"`.
+const SILENCE_MAX: TimeDelta = TimeDelta::days(7);
+/// Slots are not exact to the second: a quiet mail may come this much earlier than after a whole week.
+const SILENCE_TOLERANCE: TimeDelta = TimeDelta::hours(1);
+/// How often a write that somebody else overtook is decided again.
+const CONFLICTS_MAX: usize = 20;
+
+/// What happens when there is nothing to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Empty {
+    /// No mail.
+    Skip,
+    /// After a week without mail, one line that says what was covered.
+    Weekly,
+    /// That line every time.
+    Send,
+}
+
+/// How digests are put together.
+#[derive(Debug, Clone)]
+pub struct EnqueueSettings {
+    /// Sections, order, caps.
+    pub digest: digest::Settings,
+    /// What happens when there is nothing to send.
+    pub empty: Empty,
+    /// The domain of the sender, in Message-IDs.
+    pub from_domain: String,
+}
+
+/// A digest that was enqueued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enqueued {
+    /// Which.
+    pub id: DigestId,
+    /// What kind of mail.
+    pub kind: DigestKind,
+    /// How many papers it holds.
+    pub n_papers: usize,
+}
+
+pub(super) async fn enqueue(
+    ctx: &Context,
+    roster: &Roster,
+    people: &[SubscriberId],
+    lexicon: &Lexicon,
+    recorded: &Recorded,
+    report: &mut Report,
+) -> Result<Vec<Enqueued>, StoreError> {
+    let suppressed = roster::suppressions(&*ctx.store).await?;
+    let mut shelf = Shelf { ctx, lexicon, papers: HashMap::new() };
+    let mut enqueued = Vec::new();
+    for chunk in people.chunks(CHUNK) {
+        // Papers are shared within a chunk and dropped after it, so that memory stays flat.
+        shelf.papers.clear();
+        for id in chunk {
+            let Some(person) = roster.get(id) else { continue };
+            let one = enqueue_one(ctx, person, &suppressed, &mut shelf, recorded, report).await?;
+            enqueued.extend(one);
+        }
+    }
+    Ok(enqueued)
+}
+
+async fn enqueue_one(
+    ctx: &Context,
+    person: &Person,
+    suppressed: &HashMap<String, Suppression>,
+    shelf: &mut Shelf<'_>,
+    recorded: &Recorded,
+    report: &mut Report,
+) -> Result<Option<Enqueued>, StoreError> {
+    let now = ctx.clock.now();
+    for _ in 0..CONFLICTS_MAX {
+        let Some(mut state) = ctx.store.subscribers(std::slice::from_ref(&person.id)).await?.pop() else {
+            return Ok(None);
+        };
+        if is_silent(person, &state.value, suppressed, now) {
+            report.waiting += state.value.pending.len();
+            return Ok(None);
+        }
+        let mut batch = Batch::default();
+        take_back(ctx, &mut state.value, &mut batch, now).await?;
+        let (n_waiting, digest) = compose(ctx, person, &mut state.value, shelf, recorded, report.current, now).await?;
+        let enqueued = digest.as_ref().map(|entry| Enqueued {
+            id: entry.digest.id.clone(),
+            kind: entry.digest.kind,
+            n_papers: entry.digest.papers().count(),
+        });
+        batch.entries.extend(digest.map(Versioned::new));
+        batch.subscribers.push(state);
+        match ctx.store.commit(batch).await {
+            Err(StoreError::Conflict(_)) => continue,
+            done => done?,
+        }
+        report.waiting += n_waiting;
+        if let Some(Enqueued { id, n_papers, .. }) = &enqueued {
+            tracing::info!(digest.id = %id.number, subscriber.id = %masked(&person.id), n_papers, "digest enqueued");
+        }
+        return Ok(enqueued);
+    }
+    Err(StoreError::Conflict(format!("the state of {}", masked(&person.id))))
+}
+
+/// Whether nothing goes to this person now.
+fn is_silent(
+    person: &Person,
+    state: &SubscriberState,
+    suppressed: &HashMap<String, Suppression>,
+    now: DateTime<Utc>,
+) -> bool {
+    suppressed.contains_key(&roster::suppression_key(&person.address))
+        || [person.paused_until, state.paused_until].into_iter().flatten().any(|until| until > now)
+}
+
+/// Ends the digests that stayed refused for the moment: their papers come in the new one. A digest that may
+/// have been accepted, or is being sent right now, keeps its papers.
+async fn take_back(
+    ctx: &Context,
+    state: &mut SubscriberState,
+    batch: &mut Batch,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    if state.queued.is_empty() {
+        return Ok(());
+    }
+    let filter = EntryFilter { subscriber: Some(state.id.clone()), active_only: true };
+    for mut entry in ctx.store.entries(&filter).await? {
+        if entry.value.state == EntryState::Due && entry.value.n_unconfirmed == 0 && !entry.value.is_half {
+            let n_papers = state.give_back(entry.value.digest.id.number);
+            tracing::info!(digest.id = entry.value.digest.id.number, n_papers, "a refused digest ends; its papers come in the next");
+            entry.value.state = EntryState::Ended { at: now, how: Ending::Returned };
+            batch.entries.push(entry);
+        }
+    }
+    Ok(())
+}
+
+/// Makes the next digest of a subscriber out of what is pending, if there is anything to say. Returns also
+/// how many papers wait for a later one.
+async fn compose(
+    ctx: &Context,
+    person: &Person,
+    state: &mut SubscriberState,
+    shelf: &mut Shelf<'_>,
+    recorded: &Recorded,
+    is_current: bool,
+    now: DateTime<Utc>,
+) -> Result<(usize, Option<OutboxEntry>), StoreError> {
+    let ids: Vec<ArxivId> = state.pending.keys().cloned().collect();
+    let papers = shelf.take(&ids).await?;
+    let pending: Vec<digest::Pending<'_>> =
+        papers.iter().filter_map(|paper| pending(person, state, shelf.lexicon, paper)).collect();
+    let keywords: Vec<_> =
+        person.keywords.iter().map(|(heading, definition)| (heading.clone(), definition.term.clone())).collect();
+    let draft = digest::assemble(&digest::Input {
+        keywords: &keywords,
+        pending: &pending,
+        previous_at: state.latest_enqueued,
+        settings: ctx.settings.enqueue.digest,
+    });
+    for (ids, how) in [(&draft.skipped, Settled::Skipped), (&draft.withdrawn, Settled::Withdrawn)] {
+        for id in ids {
+            state.settle(id, how);
+        }
+    }
+    let kind = if !draft.is_empty() {
+        DigestKind::Digest
+    } else if is_quiet_mail_due(ctx, state, now) {
+        DigestKind::Quiet
+    } else {
+        return Ok((0, None));
+    };
+    let tally = recorded.tallies.get(&person.id).copied();
+    let record = DigestRecord {
+        id: DigestId { subscriber: person.id.clone(), number: state.latest_digest + 1 },
+        kind,
+        address: person.address.clone(),
+        name: person.name.clone(),
+        frozen_at: now,
+        zone: person.schedule.zone().to_owned(),
+        keywords,
+        sections: draft.sections,
+        coverage: coverage(person, recorded, tally, is_current, now),
+        shared: person.shared,
+    };
+    let record = fit(ctx, record, &papers, shelf.lexicon);
+    let ids: Vec<ArxivId> = record.papers().map(|paper| paper.id.clone()).collect();
+    let number = state.enqueue(&ids, now);
+    let entry = OutboxEntry {
+        message_id: ctx.keys.message_id(&DigestId { subscriber: person.id.clone(), number }, &ctx.settings.enqueue.from_domain),
+        digest: record,
+        sha256: None,
+        fingerprint: None,
+        state: EntryState::Due,
+        next_attempt: now,
+        n_attempts: 0,
+        n_unconfirmed: 0,
+        attempts: Vec::new(),
+        is_half: false,
+    };
+    let n_waiting = pending.len().saturating_sub(ids.len());
+    Ok((n_waiting, Some(entry)))
+}
+
+/// A pending paper with the present keywords that match it; `None` where none does any more.
+fn pending<'p>(
+    person: &Person,
+    state: &SubscriberState,
+    lexicon: &Lexicon,
+    paper: &'p Paper,
+) -> Option<digest::Pending<'p>> {
+    let reading = lexicon.read(paper);
+    let keywords: Vec<u16> = (0_u16..)
+        .zip(&person.keywords)
+        .filter(|(_, (_, definition))| reading.accepts(definition))
+        .map(|(index, _)| index)
+        .collect();
+    let in_title = person
+        .keywords
+        .iter()
+        .any(|(_, definition)| reading.found(&definition.term).is_some_and(|found| !found.title.is_empty()));
+    (!keywords.is_empty()).then(|| digest::Pending {
+        paper,
+        keywords,
+        waiting_since: state.pending.get(&paper.id).map_or(DateTime::UNIX_EPOCH, |pending| pending.since),
+        in_title,
+        replaces: None,
+    })
+}
+
+fn is_quiet_mail_due(ctx: &Context, state: &SubscriberState, now: DateTime<Utc>) -> bool {
+    let configured_since = state.configured_pairs().flat_map(|pair| &pair.generations).map(|g| g.since).min();
+    match ctx.settings.enqueue.empty {
+        Empty::Skip => false,
+        Empty::Send => true,
+        Empty::Weekly => state
+            .latest_enqueued
+            .max(configured_since)
+            .is_some_and(|heard| now - heard >= SILENCE_MAX - SILENCE_TOLERANCE),
+    }
+}
+
+fn coverage(
+    person: &Person,
+    recorded: &Recorded,
+    tally: Option<super::Tally>,
+    is_current: bool,
+    now: DateTime<Utc>,
+) -> CoverageNote {
+    let incomplete: Vec<IncompleteKeyword> = person
+        .keywords
+        .iter()
+        .filter_map(|(heading, definition)| {
+            let (since, why) = recorded.incomplete.get(&definition.term)?;
+            Some(IncompleteKeyword { keyword: heading.clone(), since: *since, why: why.clone() })
+        })
+        .collect();
+    let latest = calendar::latest_announcement(now);
+    let shown = if is_current { latest } else { calendar::previous_announcement(&latest) };
+    let tally = tally.unwrap_or_default();
+    CoverageNote {
+        announcement: Some(shown.evening),
+        current: is_current,
+        n_complete: person.keywords.len() - incomplete.len(),
+        n_keywords: person.keywords.len(),
+        incomplete,
+        n_fetched: tally.n_fetched,
+        n_new: tally.n_new,
+        n_already_sent: tally.n_known,
+        n_excluded: tally.n_excluded,
+    }
+}
+
+/// Cuts the digest to the size that mail programs show whole.
+fn fit(ctx: &Context, record: DigestRecord, papers: &[Arc<Paper>], lexicon: &Lexicon) -> DigestRecord {
+    let by_id: HashMap<VersionedId, Arc<Paper>> =
+        papers.iter().map(|paper| (paper.versioned_id(), Arc::clone(paper))).collect();
+    let terms: BTreeSet<_> = record.keywords.iter().map(|(_, term)| term.clone()).collect();
+    let marks = |paper: &Paper| {
+        let reading = lexicon.read(paper);
+        Marks::of(terms.iter().filter_map(|term| reading.found(term)))
+    };
+    ctx.renderer.fit(record, &|id: &VersionedId| by_id.get(id).cloned(), &marks)
+}
+
+/// The papers at hand, read from the store once per chunk of subscribers.
+struct Shelf<'s> {
+    ctx: &'s Context,
+    lexicon: &'s Lexicon,
+    papers: HashMap<ArxivId, Arc<Paper>>,
+}
+
+impl Shelf<'_> {
+    /// The papers with these identifiers. One whose text is not stored any more is left out and named in the log.
+    async fn take(&mut self, ids: &[ArxivId]) -> Result<Vec<Arc<Paper>>, StoreError> {
+        let missing: Vec<ArxivId> = ids.iter().filter(|id| !self.papers.contains_key(*id)).cloned().collect();
+        let stored = self.ctx.store.latest_papers(&missing).await?;
+        for (id, stored) in missing.into_iter().zip(stored) {
+            match stored {
+                Some(stored) => {
+                    self.papers.insert(id, Arc::new(stored.paper));
+                }
+                None => tracing::warn!(paper.id = %id, "a pending paper has no stored text; it waits until it is fetched again"),
+            }
+        }
+        Ok(ids.iter().filter_map(|id| self.papers.get(id).cloned()).collect())
+    }
+}
+
+/// A subscriber's name for the log: enough to tell two apart, not enough to write to them.
+pub fn masked(id: &SubscriberId) -> String {
+    match id.0.split_once('@') {
+        Some((local, domain)) => format!("{}…@{domain}", local.chars().next().unwrap_or('?')),
+        None => id.0.clone(),
+    }
+}

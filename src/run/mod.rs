@@ -1,0 +1,148 @@
+//! One run: fetch, match, record, assemble, enqueue. The only module that knows the order.
+//!
+//! ```text
+//! synchronise   the configuration with the stored subscribers: what counts since when
+//! fetch         every search once, proven complete or named as incomplete
+//! floors        the identifiers from which new subscriptions count
+//! record        matched papers: absent → pending, per subscriber
+//! enqueue       pending → queued in one numbered digest, per subscriber whose slot it is
+//! ```
+//!
+//! Each step leaves the store whole, so that a process which dies between two of them loses nothing: the
+//! next run fetches the same windows again and records what is missing.
+
+mod enqueue;
+mod floors;
+mod record;
+mod report;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use self::{
+    enqueue::{Empty, EnqueueSettings, Enqueued},
+    record::Tally,
+    report::Report,
+};
+use crate::{
+    arxiv::calendar,
+    clock::Clock,
+    fetch::{Fetched, Fetcher, Search},
+    model::{Definition, SubscriberId, Term},
+    render::Renderer,
+    roster::{self, Lexicon, Roster},
+    store::{Store, StoreError},
+    token::Keys,
+};
+
+/// Everything that a run works with.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The memory.
+    pub store: Arc<dyn Store>,
+    /// The calendar.
+    pub clock: Arc<dyn Clock>,
+    /// The way to arXiv.
+    pub fetcher: Arc<Fetcher>,
+    /// The templates.
+    pub renderer: Arc<Renderer>,
+    /// Make Message-IDs.
+    pub keys: Arc<Keys>,
+    /// How digests are put together.
+    pub settings: Arc<Settings>,
+}
+
+/// How a run behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How far back a new subscription reaches.
+    pub first_digest: TimeDelta,
+    /// How digests are put together.
+    pub enqueue: EnqueueSettings,
+}
+
+/// What a fetch left behind for the assembling that follows it, perhaps some minutes later.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// What the store knows to look for.
+    pub definitions: BTreeSet<Definition>,
+    /// What each subscriber's keywords brought.
+    pub tallies: HashMap<SubscriberId, Tally>,
+    /// Terms whose last answer was not complete: since when, and why.
+    pub incomplete: HashMap<Term, (DateTime<Utc>, String)>,
+}
+
+/// Fetches every search of the roster and records what matches.
+///
+/// The report's counts of papers and pairs are filled in; those of digests are left for the steps after.
+pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Report) -> Result<Recorded, StoreError> {
+    let now = ctx.clock.now();
+    report.began.get_or_insert(now);
+    let synchronised = roster::synchronise(&*ctx.store, roster, now).await?;
+    if synchronised.n_added > 0 {
+        tracing::info!(n_added = synchronised.n_added, "new subscribers: they count from now");
+    }
+    let (lexicon, refused) = Lexicon::new(&synchronised.definitions);
+    for (term, why) in refused {
+        tracing::warn!(term = term.text, why, "a keyword cannot be read and matches nothing");
+    }
+    let searches = searches(roster);
+    let mut fetched = ctx.fetcher.fetch(&*ctx.store, &searches, now).await?;
+    let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined, now).await?;
+    let tallies = record::record(ctx, roster, &lexicon, &fetched, &floors, now, report).await?;
+    ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
+    account(report, &fetched, now);
+    Ok(Recorded { definitions: synchronised.definitions, tallies, incomplete: fetched.incomplete_terms() })
+}
+
+/// Puts together and enqueues the digests of `people`.
+pub async fn assemble_and_enqueue(
+    ctx: &Context,
+    roster: &Roster,
+    people: &[SubscriberId],
+    recorded: &Recorded,
+    report: &mut Report,
+) -> Result<Vec<Enqueued>, StoreError> {
+    let (lexicon, _) = Lexicon::new(&recorded.definitions);
+    enqueue::enqueue(ctx, roster, people, &lexicon, recorded, report).await
+}
+
+/// The distinct searches of everyone: one per term, restricted to categories only where all who ask for the
+/// term agree on them.
+pub fn searches(roster: &Roster) -> Vec<Search> {
+    let mut by_term: HashMap<&Term, Search> = HashMap::new();
+    for (heading, definition) in roster.people().iter().flat_map(|person| &person.keywords) {
+        let search = by_term.entry(&definition.term).or_insert_with(|| Search {
+            term: definition.term.clone(),
+            categories: definition.categories.clone(),
+            keywords: BTreeSet::new(),
+        });
+        search.keywords.insert(heading.clone());
+        if search.categories != definition.categories {
+            search.categories.clear();
+        }
+    }
+    let mut searches: Vec<Search> = by_term.into_values().collect();
+    searches.sort_unstable_by(|a, b| a.term.cmp(&b.term));
+    searches
+}
+
+fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
+    report.rejected += fetched.rejected.len();
+    report.fetched += fetched.papers.len() + fetched.rejected.len();
+    report.current = fetched.is_current;
+    report.requests += fetched.n_requests;
+    report.incomplete = fetched.incomplete();
+    let latest = calendar::latest_announcement(now);
+    report.announcements = fetched
+        .previous_complete
+        .map(|since| calendar::announcements_between(since, latest.at))
+        .unwrap_or_else(|| vec![latest])
+        .into_iter()
+        .map(|announcement| announcement.evening)
+        .collect();
+}

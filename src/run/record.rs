@@ -1,0 +1,139 @@
+//! Matched papers: absent → pending, per subscriber.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Context, Report, floors::Floors};
+use crate::{
+    fetch::Fetched,
+    model::{ArxivId, Paper, SubscriberId, SubscriberState},
+    roster::{self, CHUNK, Lexicon, Reading, Roster, Take},
+    store::{Batch, StoreError},
+};
+
+/// How many papers are written together.
+const PAPERS_PER_BATCH: usize = 200;
+
+/// What one subscriber's keywords brought in one fetch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Papers that matched a keyword and lie above its floor.
+    pub n_fetched: usize,
+    /// Of those, not known before.
+    pub n_new: usize,
+    /// Of those, on their way or sent.
+    pub n_known: usize,
+    /// Papers that an exclusion or a category kept out.
+    pub n_excluded: usize,
+}
+
+/// Stores the papers that matter to anyone, then records them for everyone they are new to.
+pub(super) async fn record(
+    ctx: &Context,
+    roster: &Roster,
+    lexicon: &Lexicon,
+    fetched: &Fetched,
+    floors: &Floors,
+    now: DateTime<Utc>,
+    report: &mut Report,
+) -> Result<HashMap<SubscriberId, Tally>, StoreError> {
+    let read: Vec<(&Paper, Reading<'_>)> = fetched
+        .papers
+        .values()
+        .map(|paper| (paper, lexicon.read(paper)))
+        .filter(|(_, reading)| !reading.is_empty())
+        .collect();
+    let (n_new, n_known) = put_papers(ctx, fetched, now).await?;
+    report.new += n_new;
+    report.known += n_known;
+    let mut tallies = HashMap::new();
+    let ids: Vec<SubscriberId> = roster.people().iter().map(|person| person.id.clone()).collect();
+    let prune_to = ctx.fetcher.prunable(&*ctx.store).await?;
+    for chunk in ids.chunks(CHUNK) {
+        roster::update(&*ctx.store, chunk, |state| {
+            let (changed, tally) = record_for(&mut state.value, &read, floors, prune_to.as_ref(), now);
+            tallies.insert(state.value.id.clone(), tally);
+            changed
+        })
+        .await?;
+    }
+    for tally in tallies.values() {
+        report.matched += tally.n_new;
+        report.excluded += tally.n_excluded;
+        report.already_seen += tally.n_known;
+    }
+    Ok(tallies)
+}
+
+fn record_for(
+    state: &mut SubscriberState,
+    read: &[(&Paper, Reading<'_>)],
+    floors: &Floors,
+    prune_to: Option<&ArxivId>,
+    now: DateTime<Utc>,
+) -> (bool, Tally) {
+    let mut tally = Tally::default();
+    let mut changed = state.determine(|since| floors.get(&since).cloned());
+    for (paper, reading) in read {
+        let known = state.knows(&paper.id);
+        if known || state.is_above_floor(&paper.id, |definition| reading.accepts(definition)) {
+            let wanted = known && state.configured_pairs().any(|pair| {
+                pair.present().is_some_and(|present| reading.accepts(&present.definition))
+            });
+            if wanted || !known {
+                tally.n_fetched += 1;
+            }
+            tally.n_known += usize::from(wanted);
+            // A paper that was withdrawn before anyone got it is no news.
+            if !known && !paper.withdrawn && state.record(&paper.id, now) {
+                tally.n_new += 1;
+                changed = true;
+            }
+        } else if kept_out(state, paper, reading) {
+            tally.n_fetched += 1;
+            tally.n_excluded += 1;
+        }
+    }
+    if let Some(floor) = prune_to {
+        // Only together with another change or when much would go: pruning is not worth a write of its own.
+        changed |= (changed || state.seen.len() > 200) && state.prune(floor);
+    }
+    (changed, tally)
+}
+
+/// Whether the paper would have come but for an exclusion or a category.
+fn kept_out(state: &SubscriberState, paper: &Paper, reading: &Reading<'_>) -> bool {
+    state.is_above_floor(&paper.id, |definition| match reading.take(definition) {
+        Take::Accepted | Take::Excluded | Take::OtherCategory => true,
+        Take::No => false,
+    })
+}
+
+/// Writes all fetched papers; returns how many the store did not have and how many it had.
+async fn put_papers(ctx: &Context, fetched: &Fetched, now: DateTime<Utc>) -> Result<(usize, usize), StoreError> {
+    let papers: Vec<&Paper> = fetched.papers.values().collect();
+    let (mut n_new, mut n_known) = (0, 0);
+    for chunk in papers.chunks(PAPERS_PER_BATCH) {
+        let ids: Vec<ArxivId> = chunk.iter().map(|paper| paper.id.clone()).collect();
+        let stored = ctx.store.latest_papers(&ids).await?;
+        n_known += stored.iter().flatten().count();
+        n_new += stored.iter().filter(|stored| stored.is_none()).count();
+        let changed: Vec<(Paper, DateTime<Utc>)> = chunk
+            .iter()
+            .zip(stored)
+            .filter(|(paper, stored)| stored.as_ref().is_none_or(|stored| is_worth_writing(stored, paper, now)))
+            .map(|(paper, _)| ((*paper).clone(), now))
+            .collect();
+        if !changed.is_empty() {
+            ctx.store.commit(Batch { papers: changed, ..Batch::default() }).await?;
+        }
+    }
+    Ok((n_new, n_known))
+}
+
+/// A stored paper is written again when its text changed, or once a week so that it is not pruned as unseen.
+fn is_worth_writing(stored: &crate::store::StoredPaper, paper: &Paper, now: DateTime<Utc>) -> bool {
+    (stored.paper != *paper && stored.paper.version <= paper.version)
+        || now - stored.last_fetched > chrono::TimeDelta::days(7)
+}

@@ -1,0 +1,61 @@
+//! What one run did, so that every paper and every mail is accounted for.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{IncompleteKeyword, Slot};
+
+/// The account of one run: printed by `run --json`, logged as one line, kept for `status`.
+///
+/// `fetched = new + known + rejected` counts papers; `matched` and `excluded` count (subscriber, paper) pairs;
+/// `queued = accepted + failed + unconfirmed + retrying` counts digests; `waiting` counts pairs that no digest holds yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The slot, where the run was made for one.
+    pub slot: Option<Slot>,
+    /// When the run began, by the calendar.
+    pub began: Option<DateTime<Utc>>,
+    /// The announcements that this fetch covers and the complete one before it did not, as their evenings.
+    pub announcements: Vec<NaiveDate>,
+    /// Whether the index showed the latest announcement that could be expected.
+    pub current: bool,
+    /// Distinct papers in all answers, and entries that could not be read.
+    pub fetched: usize,
+    /// Papers that the store did not have.
+    pub new: usize,
+    /// Papers that it had.
+    pub known: usize,
+    /// Entries that could not be read.
+    pub rejected: usize,
+    /// Pairs newly recorded.
+    pub matched: usize,
+    /// Pairs that an exclusion or a category kept out.
+    pub excluded: usize,
+    /// Pairs that already were on their way or sent.
+    pub already_seen: usize,
+    /// Digests on their way in this run: new ones and those that earlier runs left.
+    pub queued: usize,
+    /// Digests that the relay accepted.
+    pub accepted: usize,
+    /// Digests that ended without being accepted.
+    pub failed: usize,
+    /// Digests whose acceptance is unknown: they go again under the same Message-ID, or are held.
+    pub unconfirmed: usize,
+    /// Digests that are tried again.
+    pub retrying: usize,
+    /// Pairs that wait for a later digest.
+    pub waiting: usize,
+    /// Keywords that could not be fetched completely.
+    pub incomplete: Vec<IncompleteKeyword>,
+    /// How many requests were made to arXiv.
+    pub requests: u64,
+    /// How long the run took, in milliseconds by the machine's clock.
+    pub duration_ms: u64,
+}
+
+impl Report {
+    /// Whether everything that the run set out to do is done; otherwise the command exits with 75.
+    pub fn is_complete(&self) -> bool {
+        self.incomplete.is_empty() && self.failed + self.unconfirmed + self.retrying == 0
+    }
+}
