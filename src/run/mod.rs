@@ -15,6 +15,7 @@ mod enqueue;
 mod floors;
 mod record;
 mod report;
+mod slots;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -24,9 +25,10 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::{
-    enqueue::{Empty, EnqueueSettings, Enqueued},
+    enqueue::{Empty, EnqueueSettings, Enqueued, masked},
     record::Tally,
     report::Report,
+    slots::SlotBook,
 };
 use crate::{
     arxiv::calendar,

@@ -1,0 +1,87 @@
+//! `preview`: the digest that a subscriber would get now, from the store.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::TimeDelta;
+
+use super::{PreviewFormat, Reply, person};
+use crate::{
+    app::{App, AppError},
+    model::{Definition, SubscriberState},
+    roster::{Lexicon, Person},
+    run::{self, Recorded, Report},
+    store::{Batch, Store, Versioned, memory::MemoryStore},
+};
+
+/// How many stored papers a preview of the last days looks at.
+const PAPERS_MAX: usize = 20_000;
+
+pub(super) async fn command(
+    app: &App,
+    name: Option<&str>,
+    format: PreviewFormat,
+    days: Option<u32>,
+) -> Result<Reply, AppError> {
+    let person = person(app, name)?;
+    // On a copy: a preview takes no number and queues nothing.
+    let copy: Arc<dyn Store> = Arc::new(MemoryStore::copy_of(&*app.store).await?);
+    let ctx = run::Context { store: Arc::clone(&copy), ..app.run.clone() };
+    let definitions = person.keywords.iter().map(|(_, definition)| definition.clone()).collect();
+    let recorded = Recorded { definitions, ..Recorded::default() };
+    if let Some(days) = days {
+        pretend_pending(&*copy, person, days, app.clock.now()).await?;
+    }
+    let mut report = Report { current: true, ..Report::default() };
+    let enqueued =
+        run::assemble_and_enqueue(&ctx, &app.roster, std::slice::from_ref(&person.id), &recorded, &mut report).await?;
+    let Some(digest) = enqueued.first() else {
+        return Ok(Reply::done(format!(
+            "{}: nothing waits; `--days N` shows what the last N days would have brought\n",
+            person.id
+        )));
+    };
+    let Some(entry) = copy.entry(&digest.id).await? else {
+        return Err(anyhow::anyhow!("the digest that was just made is not there").into());
+    };
+    let composed = app
+        .delivery
+        .composer
+        .compose(&*copy, &entry.value.digest, &entry.value.message_id)
+        .await
+        .map_err(anyhow::Error::new)?;
+    Ok(Reply::done(match format {
+        PreviewFormat::Html => composed.html,
+        PreviewFormat::Text => composed.text,
+        PreviewFormat::Eml => String::from_utf8_lossy(&composed.bytes).into_owned(),
+    }))
+}
+
+/// Makes everything pending that was fetched for the first time within the last days and matches now.
+async fn pretend_pending(
+    copy: &dyn Store,
+    person: &Person,
+    days: u32,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), AppError> {
+    let definitions: Vec<&Definition> = person.keywords.iter().map(|(_, definition)| definition).collect();
+    let (lexicon, _) = Lexicon::new(definitions.iter().copied());
+    let since = now - TimeDelta::days(i64::from(days));
+    let mut state = SubscriberState::new(person.id.clone());
+    state.configure(&person.keywords, now);
+    let mut texts = HashMap::new();
+    for stored in copy.newest_papers(None, PAPERS_MAX).await? {
+        let recent = stored.paper.submitted.unwrap_or(stored.first_fetched) >= since;
+        let reading = lexicon.read(&stored.paper);
+        if recent && definitions.iter().any(|definition| reading.accepts(definition)) {
+            state.record(&stored.paper.id, now);
+        }
+        texts.insert(stored.paper.id.clone(), ());
+    }
+    let revision = copy
+        .subscribers(std::slice::from_ref(&person.id))
+        .await?
+        .first()
+        .map_or(0, |stored| stored.revision);
+    copy.commit(Batch { subscribers: vec![Versioned { value: state, revision }], ..Batch::default() }).await?;
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! `run`: one run now, from fetch to settled outcomes.
+
+use std::{path::Path, time::Duration};
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::{Reply, json};
+use crate::{
+    app::{App, AppError, Exit},
+    delivery::{self, Delivered},
+    model::{EntryState, Slot, SubscriberId},
+    run::{self, Report, SlotBook},
+    store::{Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
+};
+
+/// A run gives mails that failed for a passing reason one more chance after this long.
+const SECOND_CHANCE: Duration = Duration::from_secs(1);
+/// How many reports are kept for `status`.
+const REPORTS_KEPT: usize = 30;
+
+pub(super) async fn command(
+    app: &App,
+    only_due: bool,
+    dry_run_out: Option<&Path>,
+    resume: bool,
+    as_json: bool,
+) -> Result<Reply, AppError> {
+    if resume {
+        app.run.fetcher.client().gate().resume().await?;
+    }
+    let report = match dry_run_out {
+        Some(out) => dry_run(app, out).await?,
+        None if only_due => run_due(app, &CancellationToken::new()).await?,
+        None => run_everyone(app, &CancellationToken::new()).await?,
+    };
+    let exit = if report.is_complete() { Exit::Done } else { Exit::Incomplete };
+    let output = if as_json { json(&report)? } else { in_words(&report) };
+    let problems = report
+        .incomplete
+        .iter()
+        .map(|keyword| format!("incomplete: {} since {}: {}", keyword.keyword, keyword.since.format("%F %H:%M UTC"), keyword.why))
+        .collect();
+    Ok(Reply { output, problems, exit })
+}
+
+/// One run for everyone who is not paused, whatever the schedules. It completes no scheduled slot.
+pub async fn run_everyone(app: &App, stop: &CancellationToken) -> Result<Report, AppError> {
+    let everyone: Vec<SubscriberId> = app.roster.people().iter().map(|person| person.id.clone()).collect();
+    run_for(app, &everyone, None, stop).await
+}
+
+/// One run for those whose slot has come, for use from cron. Their slots are completed by it.
+pub async fn run_due(app: &App, stop: &CancellationToken) -> Result<Report, AppError> {
+    let now = app.clock.now();
+    let mut slots = SlotBook::load(&*app.store).await?;
+    let due: Vec<(SubscriberId, Slot)> = app
+        .roster
+        .people()
+        .iter()
+        .filter_map(|person| Some((person.id.clone(), slots.due(&person.schedule, now)?)))
+        .collect();
+    slots.save(&*app.store).await?;
+    let people: Vec<SubscriberId> = due.iter().map(|(id, _)| id.clone()).collect();
+    let slot = due.into_iter().map(|(_, slot)| slot).max_by_key(|slot| slot.at);
+    let report = run_for(app, &people, slot, stop).await?;
+    slots.complete(&*app.store).await?;
+    Ok(report)
+}
+
+async fn run_for(
+    app: &App,
+    people: &[SubscriberId],
+    slot: Option<Slot>,
+    stop: &CancellationToken,
+) -> Result<Report, AppError> {
+    let _alone = app.run_lock.lock().await;
+    let began = tokio::time::Instant::now();
+    let mut report = Report { slot, ..Report::default() };
+    let recorded = run::fetch_and_record(&app.run, &app.roster, &mut report).await?;
+    run::assemble_and_enqueue(&app.run, &app.roster, people, &recorded, &mut report).await?;
+    let delivered = deliver(app, stop).await?;
+    account(app, &mut report, &delivered).await?;
+    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    keep(app, &report).await?;
+    log(&report);
+    Ok(report)
+}
+
+/// Sends what is due, and once more what failed for a passing reason: a relay that dropped one connection
+/// should not cost a day.
+async fn deliver(app: &App, stop: &CancellationToken) -> Result<Delivered, StoreError> {
+    let now = app.clock.now();
+    let mut delivered = delivery::deliver(&app.delivery, now, stop).await?;
+    if delivered.retrying + delivered.unconfirmed > 0 && !stop.is_cancelled() {
+        tokio::time::sleep(SECOND_CHANCE).await;
+        let again = delivery::deliver(&app.delivery, now + TimeDelta::days(6), stop).await?;
+        delivered.accepted += again.accepted;
+        delivered.failed += again.failed;
+        delivered.stopped = again.stopped;
+    }
+    Ok(delivered)
+}
+
+/// Fills in the counts of digests: what ended in this run, and what is still on its way whoever queued it.
+async fn account(app: &App, report: &mut Report, delivered: &Delivered) -> Result<(), StoreError> {
+    let active = app.store.entries(&EntryFilter { subscriber: None, active_only: true }).await?;
+    let n_unconfirmed = active
+        .iter()
+        .filter(|entry| entry.value.n_unconfirmed > 0 || entry.value.state == EntryState::Held)
+        .count();
+    report.accepted = delivered.accepted;
+    report.failed = delivered.failed;
+    report.unconfirmed = n_unconfirmed;
+    report.retrying = active.len() - n_unconfirmed;
+    report.queued = report.accepted + report.failed + report.unconfirmed + report.retrying;
+    if let Some(why) = &delivered.stopped {
+        tracing::error!(why, "sending stopped early; the rest goes later");
+    }
+    Ok(())
+}
+
+/// Keeps the report among the latest for `status`.
+async fn keep(app: &App, report: &Report) -> Result<(), StoreError> {
+    let kept = documents::load_all::<Report>(&*app.store, DocumentKind::Run).await?;
+    let key = report.began.map_or_else(String::new, |began| began.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+    let revision = kept.iter().find(|(other, _)| *other == key).map_or(0, |(_, document)| document.revision);
+    let written = Versioned { value: report.clone(), revision };
+    let mut batch = Batch { documents: vec![documents::to_write(DocumentKind::Run, &key, &written)?], ..Batch::default() };
+    let n_surplus = kept.len().saturating_sub(REPORTS_KEPT);
+    for (key, old) in kept.into_iter().take(n_surplus) {
+        batch.documents.push(Versioned {
+            value: crate::store::Document { kind: DocumentKind::Run, key, value: None },
+            revision: old.revision,
+        });
+    }
+    app.store.commit(batch).await
+}
+
+/// The one line that accounts for everything.
+fn log(report: &Report) {
+    tracing::info!(
+        run.slot = report.slot.as_ref().map(ToString::to_string),
+        fetched = report.fetched, new = report.new, known = report.known, rejected = report.rejected,
+        matched = report.matched, excluded = report.excluded, already_seen = report.already_seen,
+        queued = report.queued, accepted = report.accepted, failed = report.failed,
+        unconfirmed = report.unconfirmed, retrying = report.retrying, waiting = report.waiting,
+        incomplete = report.incomplete.len(), requests = report.requests, duration_ms = report.duration_ms,
+        "run ended"
+    );
+}
+
+fn in_words(report: &Report) -> String {
+    let mut words = format!(
+        "{} papers fetched ({} new, {} known, {} unreadable); {} matches recorded, {} excluded, {} sent before\n\
+         {} digests: {} accepted, {} failed, {} unconfirmed, {} retrying; {} papers wait for a later digest\n",
+        report.fetched, report.new, report.known, report.rejected, report.matched, report.excluded,
+        report.already_seen, report.queued, report.accepted, report.failed, report.unconfirmed, report.retrying,
+        report.waiting,
+    );
+    if !report.incomplete.is_empty() {
+        words.push_str(&format!("{} keywords incomplete; nothing is lost, the next run goes on\n", report.incomplete.len()));
+    }
+    words
+}
+
+/// Renders everyone's digest into `out` on a copy of the state, and sends nothing.
+async fn dry_run(app: &App, out: &Path) -> Result<Report, AppError> {
+    let mut report = Report::default();
+    let recorded = run::fetch_and_record(&app.run, &app.roster, &mut report).await?;
+    let everyone: Vec<SubscriberId> = app.roster.people().iter().map(|person| person.id.clone()).collect();
+    let enqueued = run::assemble_and_enqueue(&app.run, &app.roster, &everyone, &recorded, &mut report).await?;
+    std::fs::create_dir_all(out).map_err(|error| AppError::Usage(format!("{}: {error}", out.display())))?;
+    for digest in &enqueued {
+        let Some(entry) = app.store.entry(&digest.id).await? else { continue };
+        let composed = app
+            .delivery
+            .composer
+            .compose(&*app.store, &entry.value.digest, &entry.value.message_id)
+            .await
+            .map_err(anyhow::Error::new)?;
+        let name = file_name(&digest.id.subscriber);
+        for (extension, bytes) in
+            [("eml", composed.bytes.as_slice()), ("html", composed.html.as_bytes()), ("txt", composed.text.as_bytes())]
+        {
+            let path = out.join(format!("{name}.{extension}"));
+            std::fs::write(&path, bytes).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))?;
+        }
+    }
+    report.queued = enqueued.len();
+    Ok(report)
+}
+
+/// A subscriber's name as a file name: what is not a letter, a digit or one of `.-_@+` becomes `_`.
+fn file_name(id: &SubscriberId) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || ".-_@+".contains(c) { c } else { '_' };
+    let name: String = id.0.chars().map(safe).take(100).collect();
+    if name.starts_with('.') { format!("_{name}") } else { name }
+}

@@ -1,0 +1,254 @@
+//! The pass over all searches, and what is remembered of it.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use ring::digest::{SHA256, digest};
+
+use super::{Fetched, Fetcher, IncompleteTerm, Progress, Search, client::FetchError, patience::Patience};
+use crate::{
+    arxiv::{
+        calendar,
+        completeness::{self, Asked, Sighting},
+        search,
+    },
+    model::{ArxivId, KeywordCoverage, Paper},
+    store::{Batch, DocumentKind, Store, StoreError, Versioned, documents},
+};
+
+/// How often the deep window is asked for.
+const DEEP_INTERVAL: TimeDelta = TimeDelta::days(7);
+/// Windows end this long after now, so that a clock that is slow by hours cuts nothing off.
+const AHEAD: TimeDelta = TimeDelta::days(1);
+/// Pruning trails this many days on which all searches were complete.
+const COMPLETE_DAYS_KEPT: usize = 60;
+/// A busy category whose newest papers show whether arXiv has turned over.
+const CANARY: &str = "cat:cs.LG";
+const CANARY_SIZE: u32 = 50;
+/// How many papers of the beginning of a new subscription's reach are asked for.
+const FLOOR_PROBE_SIZE: u32 = 500;
+
+const CANARY_NOTE: &str = "canary";
+const DAYS_NOTE: &str = "complete-days";
+
+impl Fetcher {
+    /// Asks for every search once. Failures are part of the result; only a failing store is an error.
+    pub async fn fetch(
+        &self,
+        store: &dyn Store,
+        searches: &[Search],
+        now: DateTime<Utc>,
+    ) -> Result<Fetched, StoreError> {
+        let mut fetched = Fetched::default();
+        let mut patience = Patience::new(self.settings.retry_budget, self.settings.retry_delay);
+        self.canary(store, &mut fetched, &mut patience, now).await?;
+        let mut earlier = Vec::new();
+        for (n_done, search) in searches.iter().enumerate() {
+            let keyword = search.keywords.first().cloned().unwrap_or_default();
+            self.progress.send_replace(Progress { n_done, n_total: searches.len(), keyword, waiting: None });
+            earlier.push(self.search(store, search, &mut fetched, &mut patience, now).await?);
+        }
+        self.progress.send_replace(Progress::default());
+        fetched.previous_complete = earlier.into_iter().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min());
+        fetched.patience = Some(patience);
+        Ok(fetched)
+    }
+
+    /// Looks whether the index shows the announcement that can be expected: one request per run. It fails nothing.
+    async fn canary(
+        &self,
+        store: &dyn Store,
+        fetched: &mut Fetched,
+        patience: &mut Patience,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let last: Versioned<Option<Sighting>> = documents::load(store, DocumentKind::Note, CANARY_NOTE).await?;
+        let expected = calendar::latest_expected(now);
+        fetched.announcement = last.value.as_ref().map(|sighting| sighting.evening);
+        let page = self.first_page(CANARY, CANARY_SIZE, patience, &mut fetched.n_requests).await.map_err(only_store)?;
+        if let Some(feed) = page {
+            fetched.is_current = completeness::fresh(&feed.papers, last.value.as_ref(), &expected);
+            fetched.sighting = completeness::sighting(&feed.papers, last.value.as_ref(), &expected);
+            fetched.newest = feed.papers.iter().map(|paper| paper.id.clone()).max();
+        }
+        if fetched.is_current {
+            fetched.announcement = Some(expected.evening);
+        } else {
+            tracing::warn!(expected = %expected.evening, "arXiv's index does not show the latest announcement yet");
+        }
+        Ok(())
+    }
+
+    /// Asks for one search; returns when it was last complete before.
+    async fn search(
+        &self,
+        store: &dyn Store,
+        search: &Search,
+        fetched: &mut Fetched,
+        patience: &mut Patience,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let queries = match search::search_queries(&search.term, &search.categories) {
+            Ok(queries) => queries,
+            Err(error) => {
+                tracing::warn!(keyword = search.term.text, why = %error, "arXiv's search cannot find this keyword");
+                fetched.incomplete.push(IncompleteTerm {
+                    term: search.term.clone(),
+                    keywords: search.keywords.clone(),
+                    since: now,
+                    why: error.to_string(),
+                });
+                return Ok(None);
+            }
+        };
+        let mut earliest = Some(now);
+        for query in queries {
+            let key = coverage_key(&query);
+            let mut coverage: Versioned<KeywordCoverage> = documents::load(store, DocumentKind::Coverage, &key).await?;
+            earliest = earliest.min(coverage.value.last_complete);
+            self.query(&query, search, &mut coverage.value, fetched, patience, now).await?;
+            if let (Some(since), Some(why)) = (coverage.value.incomplete_since, coverage.value.why.clone()) {
+                tracing::warn!(keyword = search.term.text, since = %since, why, "keyword not fetched completely");
+                let incomplete =
+                    IncompleteTerm { term: search.term.clone(), keywords: search.keywords.clone(), since, why };
+                fetched.incomplete.push(incomplete);
+            }
+            fetched.coverage.push((key, coverage));
+        }
+        Ok(earliest)
+    }
+
+    async fn query(
+        &self,
+        query: &str,
+        search: &Search,
+        coverage: &mut KeywordCoverage,
+        fetched: &mut Fetched,
+        patience: &mut Patience,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        // The first answer counts as a deep one: nothing before the floor of a new keyword matters.
+        let is_deep = coverage.last_deep.is_none_or(|last| now - last >= DEEP_INTERVAL);
+        let is_first = coverage.last_complete.is_none();
+        let reach = if is_deep && !is_first { self.settings.lookback_deep } else { self.settings.lookback };
+        let since = coverage.last_complete.or(coverage.incomplete_since).unwrap_or(now).min(now);
+        let asked = Asked { from: since - reach, to: now + AHEAD, categories: search.categories.concat() };
+        let window = self.window(query, &asked, coverage, patience, now).await.map_err(only_store)?;
+        fetched.n_requests += window.n_requests;
+        for rejected in &window.rejected {
+            tracing::warn!(keyword = search.term.text, entry = ?rejected.id, why = rejected.why, "an entry cannot be read");
+        }
+        match (&window.why, &window.proof) {
+            (_, Some(proof)) => completeness::remember(coverage, proof, now, is_deep),
+            (None, None) => completeness::complete(coverage, &window.papers, now, is_deep),
+            (Some(why), None) => completeness::incomplete(coverage, why, now),
+        }
+        fetched.rejected.extend(window.rejected);
+        fetched.add(window.papers);
+        Ok(())
+    }
+
+    /// The identifiers of the first papers submitted since `from`, for a floor; `None` when no answer came.
+    pub async fn submitted_since(
+        &self,
+        fetched: &mut Fetched,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Option<Vec<ArxivId>>, StoreError> {
+        let mut patience = fetched
+            .patience
+            .take()
+            .unwrap_or_else(|| Patience::new(self.settings.retry_budget, self.settings.retry_delay));
+        let expression = search::submitted_between(from, to);
+        let page = self.first_page_oldest(&expression, FLOOR_PROBE_SIZE, &mut patience, &mut fetched.n_requests).await;
+        fetched.patience = Some(patience);
+        let Some(feed) = page.map_err(only_store)? else { return Ok(None) };
+        let plausible = |paper: &&Paper| {
+            paper.submitted.is_some_and(|at| at >= from - completeness::WINDOW_SLACK && at <= to + AHEAD)
+        };
+        let ids: Vec<ArxivId> = feed.papers.iter().filter(plausible).map(|paper| paper.id.clone()).collect();
+        Ok((!ids.is_empty()).then_some(ids))
+    }
+
+    /// Writes what is remembered of a fetch, after its papers have been recorded.
+    pub async fn remember(&self, store: &dyn Store, fetched: &Fetched, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for (key, coverage) in &fetched.coverage {
+            batch.documents.push(documents::to_write(DocumentKind::Coverage, key, coverage)?);
+        }
+        if let Some(sighting) = &fetched.sighting {
+            let mut note: Versioned<Option<Sighting>> = documents::load(store, DocumentKind::Note, CANARY_NOTE).await?;
+            note.value = Some(sighting.clone());
+            batch.documents.push(documents::to_write(DocumentKind::Note, CANARY_NOTE, &note)?);
+        }
+        if fetched.incomplete.is_empty()
+            && let Some(newest) = fetched.newest.iter().chain(fetched.papers.keys()).max()
+        {
+            let mut days: Versioned<CompleteDays> = documents::load(store, DocumentKind::Note, DAYS_NOTE).await?;
+            if note_day(&mut days.value, now.date_naive(), newest) {
+                batch.documents.push(documents::to_write(DocumentKind::Note, DAYS_NOTE, &days)?);
+            }
+        }
+        store.commit(batch).await
+    }
+
+    /// The identifier up to which subscribers may forget: the newest one of [`COMPLETE_DAYS_KEPT`] complete days ago.
+    pub async fn prunable(&self, store: &dyn Store) -> Result<Option<ArxivId>, StoreError> {
+        let days: Versioned<CompleteDays> = documents::load(store, DocumentKind::Note, DAYS_NOTE).await?;
+        Ok((days.value.len() > COMPLETE_DAYS_KEPT).then(|| days.value[0].1.clone()))
+    }
+}
+
+/// The newest identifier on each of the latest days on which all searches were complete, oldest first.
+type CompleteDays = Vec<(NaiveDate, ArxivId)>;
+
+/// Notes a complete day; returns whether that is news.
+fn note_day(days: &mut CompleteDays, today: NaiveDate, newest: &ArxivId) -> bool {
+    if days.last().is_some_and(|(day, _)| *day >= today) {
+        return false;
+    }
+    days.push((today, newest.clone()));
+    if days.len() > COMPLETE_DAYS_KEPT + 1 {
+        days.remove(0);
+    }
+    true
+}
+
+/// Under which key a query is remembered: its beginning for people, its hash for uniqueness.
+pub(super) fn coverage_key(query: &str) -> String {
+    let hash = digest(&SHA256, query.as_bytes());
+    let hash: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let head: String = query.chars().take(80).collect();
+    format!("{head} {hash}")
+}
+
+/// Inside a pass only the store's failures end the pass.
+fn only_store(error: FetchError) -> StoreError {
+    match error {
+        FetchError::Store(error) => error,
+        other => StoreError::Io { place: "the request gate".to_owned(), doing: "read", why: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pruning_trails_sixty_complete_days() {
+        let mut days = CompleteDays::new();
+        let first = NaiveDate::from_ymd_opt(2026, 1, 1).unwrap();
+        for n in 0..70_u32 {
+            let day = first + chrono::Days::new(u64::from(n));
+            let newest = ArxivId::from_parts(2026, 1, 1_000 + n).unwrap();
+            assert!(note_day(&mut days, day, &newest));
+            assert!(!note_day(&mut days, day, &newest));
+        }
+        assert_eq!(days.len(), COMPLETE_DAYS_KEPT + 1);
+        assert_eq!(days[0].1.number(), 1_009);
+    }
+
+    #[test]
+    fn queries_with_the_same_beginning_are_remembered_apart() {
+        let long = "x".repeat(100);
+        assert_ne!(coverage_key(&format!("{long}a")), coverage_key(&format!("{long}b")));
+    }
+}

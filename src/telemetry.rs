@@ -1,0 +1,45 @@
+//! Where events go: one line each on standard error, as text or JSON, or the journal's own socket.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Libraries that say more than an operator wants; lettre would even print credentials at its most talkative.
+const QUIET: &str = "sled=warn,tokio_cron_scheduler=warn,lettre=info,hyper=info,hyper_util=info,rustls=info,reqwest=info,h2=info";
+
+/// Starts logging for the whole process. `level` is `error`, `warn`, `info`, `debug` or `trace`; `RUST_LOG` adds to it.
+///
+/// Under systemd text goes to the journal's socket, which keeps priorities and cannot be forged by line breaks.
+/// Colour is used on a terminal only.
+pub fn start(format: LogFormat, level: &str) {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(extra) => EnvFilter::builder().parse_lossy(format!("{level},{QUIET},{extra},lettre=info")),
+        Err(_) => EnvFilter::builder().parse_lossy(format!("{level},{QUIET}")),
+    };
+    let journal = (format == LogFormat::Text && std::env::var_os("JOURNAL_STREAM").is_some())
+        .then(|| tracing_journald::layer().ok())
+        .flatten();
+    let layer = match (journal, format) {
+        (Some(journal), _) => journal.boxed(),
+        (None, LogFormat::Json) => {
+            tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        }
+        (None, LogFormat::Text) => tracing_subscriber::fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
+    };
+    // A second start is a test's; the first one stays.
+    let _already_started = tracing_subscriber::registry().with(filter).with(layer).try_init();
+}
