@@ -1,3 +1,7 @@
 //! The `paperround` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    paperround::cli::main()
+}

@@ -1,0 +1,100 @@
+//! `check`: the configuration in words, and with `--online` everything it connects to.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::Reply;
+use crate::{
+    app::{App, AppError, Exit},
+    arxiv::calendar,
+    config::{self, Loaded},
+};
+
+/// How many coming slots of each schedule are shown.
+const SLOTS_SHOWN: usize = 3;
+
+/// The configuration in words: who gets what when, and what deserves a second look. Opens nothing.
+pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
+    let config = &loaded.config;
+    let subscribers = config.subscribers();
+    let mut text = format!("{} is in order.\n", config.files.first().map_or_else(String::new, |file| file.display().to_string()));
+    let mut line = |words: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(text, "{words}");
+    };
+    line(format_args!("state: {}", config.state_dir.display()));
+    line(format_args!("mail: from {} by {}", config.mail.from.address, transport(config)));
+    line(format_args!("\n{} subscribers", subscribers.len()));
+    for subscriber in &subscribers {
+        let keywords: Vec<&str> = subscriber.keywords.iter().map(|(heading, _)| heading.as_str()).collect();
+        line(format_args!("  {}: {}", subscriber.id, keywords.join(", ")));
+    }
+    let named = config.named_keywords();
+    if !named.is_empty() {
+        line(format_args!("\nNamed keywords"));
+        for (name, n_uses) in named {
+            line(format_args!("  {name}: used {n_uses} times"));
+        }
+    }
+    let mut schedules: Vec<_> = subscribers.iter().map(|subscriber| &subscriber.schedule).collect();
+    schedules.sort_by_key(|schedule| (schedule.text().to_owned(), schedule.zone().name()));
+    schedules.dedup_by_key(|schedule| (schedule.text().to_owned(), schedule.zone().name()));
+    line(format_args!("\nSchedules, with their next {SLOTS_SHOWN} times"));
+    for schedule in schedules {
+        let slots: Vec<DateTime<Utc>> = schedule.slots_after(now).take(SLOTS_SHOWN).collect();
+        let times: Vec<String> = slots
+            .iter()
+            .map(|at| at.with_timezone(&schedule.zone()).format("%a %F %H:%M:%S %Z").to_string())
+            .collect();
+        line(format_args!("  {} ({}): {}", schedule.text(), schedule.zone().name(), times.join(", ")));
+        if slots.iter().any(|at| is_before_turnover(*at)) {
+            line(format_args!(
+                "    between an announcement (20:00 US Eastern) and 00:30 not all of it can be read: these digests cover the announcement before"
+            ));
+        }
+    }
+    if let Some(problem) = config.contact_problem() {
+        line(format_args!("\n`serve` will refuse to start: {problem}"));
+    }
+    let problems = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+    Reply { output: text, problems, exit: Exit::Done }
+}
+
+/// Whether arXiv has announced but not all its interfaces have turned over.
+fn is_before_turnover(at: DateTime<Utc>) -> bool {
+    let latest = calendar::latest_announcement(at);
+    !calendar::is_deferred(latest.evening) && at < latest.visible_from()
+}
+
+fn transport(config: &config::Config) -> String {
+    match &config.mail.transport {
+        config::Transport::Smtp(relay) => format!("SMTP through {}:{}", relay.host, relay.port),
+        config::Transport::Sendmail => "the local sendmail".to_owned(),
+        config::Transport::Maildir(folder) => format!("writing into the Maildir {}", folder.display()),
+    }
+}
+
+/// Tries everything that a run needs, and says what was tried, how it went and how long it took. Sends nothing.
+pub async fn probe(app: &App) -> Result<Reply, AppError> {
+    let mut reply = Reply::done(String::new());
+    let mut note = |what: &str, began: Instant, result: Result<String, String>| {
+        let took = began.elapsed().as_millis();
+        match result {
+            Ok(words) => reply.output.push_str(&format!("ok      {what} ({took} ms): {words}\n")),
+            Err(why) => {
+                reply.output.push_str(&format!("failed  {what} ({took} ms)\n"));
+                reply.problems.push(format!("{what}: {why}"));
+                reply.exit = Exit::Failed;
+            }
+        }
+    };
+    let began = Instant::now();
+    note("state", began, app.store.ping().await.map(|()| "opened and readable".to_owned()).map_err(|error| error.to_string()));
+    let began = Instant::now();
+    note("arXiv", began, app.run.fetcher.probe().await.map_err(|error| error.to_string()));
+    let began = Instant::now();
+    note("mail", began, app.delivery.transport.probe().await);
+    Ok(reply)
+}

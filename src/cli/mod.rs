@@ -1,0 +1,306 @@
+//! The command line: parse, call, print, exit status.
+
+mod progress;
+mod serve;
+
+use std::{
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use chrono::{DateTime, Utc};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    admin::{self, Command, PreviewFormat, Reply},
+    app::{self, App, AppError, Exit, Options},
+    clock::{Clock, SystemClock},
+    config::{Environment, Loaded},
+    daemon::socket,
+    demo,
+    telemetry::{self, LogFormat},
+};
+
+/// Reads arXiv every day and mails each subscriber one digest of the new papers on their keywords.
+#[derive(Debug, Parser)]
+#[command(name = "paperround", version, long_version = long_version())]
+struct Cli {
+    /// The configuration file [default: config.toml here, else /etc/paperround/config.toml].
+    #[arg(long, global = true, env = "PAPERROUND_CONFIG", value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Say more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say only what is wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// How events are written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormatArg,
+    #[command(subcommand)]
+    command: Sub,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum LogFormatArg {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum FormatArg {
+    /// The HTML part.
+    #[default]
+    Html,
+    /// The text part.
+    Text,
+    /// The whole message.
+    Eml,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Run as a daemon: fetch and send on schedule until told to stop.
+    Serve,
+    /// One run now for everyone who is not paused, then exit; it completes no scheduled slot.
+    Run {
+        /// Only those whose slot has come, for use from cron.
+        #[arg(long, conflicts_with = "dry_run")]
+        due: bool,
+        /// Render every digest into the folder of --out, send nothing, leave the state as it was.
+        #[arg(long, requires = "out")]
+        dry_run: bool,
+        /// Where a dry run writes .eml, .html and .txt files.
+        #[arg(long, value_name = "DIR", requires = "dry_run")]
+        out: Option<PathBuf>,
+        /// Set the calendar to this moment (tests, replays); refused on a state that `serve` has used.
+        #[arg(long, value_name = "RFC3339")]
+        now: Option<DateTime<Utc>>,
+        /// End the pause after arXiv has denied access.
+        #[arg(long)]
+        resume: bool,
+        /// Print the report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The digest that a subscriber would get now, from the store.
+    Preview {
+        /// Whose; may be left out if there is only one.
+        subscriber: Option<String>,
+        /// Which part of it.
+        #[arg(long, value_enum, default_value_t)]
+        format: FormatArg,
+        /// Write it there instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Show what the last N days would have brought, whether sent or not.
+        #[arg(long, value_name = "N")]
+        days: Option<u32>,
+    },
+    /// Check the configuration: every problem at once, and the next times of each schedule.
+    Check {
+        /// Also ask arXiv, log in to the relay and open the store; sends nothing.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Send one real message through the configured relay and say what came of it.
+    TestMail {
+        /// To whom.
+        address: String,
+    },
+    /// How things stand: the last runs, each search's last complete fetch, the outbox, the next slots.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What happened to a paper, and why.
+    Why {
+        /// Its identifier, with or without version, or its address.
+        identifier: String,
+        /// For whom; everyone, if left out.
+        subscriber: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the whole main job on this machine, without any account or network.
+    Demo {
+        /// Where the received mails and the index go.
+        #[arg(long, value_name = "DIR", default_value = "demo-output")]
+        out: PathBuf,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Parses the arguments, carries the command out, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let level = level(&cli);
+    telemetry::start(
+        match cli.log_format {
+            LogFormatArg::Text => LogFormat::Text,
+            LogFormatArg::Json => LogFormat::Json,
+        },
+        level,
+    );
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("paperround: the runtime cannot start: {error}");
+            return ExitCode::from(Exit::Failed.code());
+        }
+    };
+    let reply = runtime.block_on(dispatch(cli)).unwrap_or_else(|error| admin::failed(&error));
+    print(&reply)
+}
+
+/// The command line's definition, for completions, the manual page and tests.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+fn long_version() -> String {
+    format!("{} (time zones: tzdata {})", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
+}
+
+fn level(cli: &Cli) -> &'static str {
+    let talkative = matches!(cli.command, Sub::Serve | Sub::Run { .. });
+    match (cli.quiet, cli.verbose, talkative) {
+        (true, _, _) => "error",
+        (_, 0, true) => "info",
+        (_, 0, false) => "warn",
+        (_, 1, true) => "debug",
+        (_, 1, false) => "info",
+        _ => "trace",
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
+    let path = config_path(cli.config.as_deref());
+    match cli.command {
+        Sub::Completions { shell } => {
+            let mut bytes = Vec::new();
+            clap_complete::generate(shell, &mut definition(), "paperround", &mut bytes);
+            Ok(Reply::done(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+        Sub::Man => {
+            let mut bytes = Vec::new();
+            clap_mangen::Man::new(definition()).render(&mut bytes).map_err(anyhow::Error::new)?;
+            Ok(Reply::done(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+        Sub::Demo { out } => demo::run(&out).await.map(Reply::done),
+        Sub::Serve => serve::serve(&path).await,
+        Sub::Check { online } => check(&path, online).await,
+        Sub::Run { due, dry_run, out, now, resume, json } => {
+            let dry_run_out = out.filter(|_| dry_run).map(absolute).transpose()?;
+            let command = Command::Run { due, dry_run_out, resume, json };
+            on_store(&path, command, &Options { now, dry_run }).await
+        }
+        Sub::Preview { subscriber, format, out, days } => {
+            let format = match format {
+                FormatArg::Html => PreviewFormat::Html,
+                FormatArg::Text => PreviewFormat::Text,
+                FormatArg::Eml => PreviewFormat::Eml,
+            };
+            let reply = on_store(&path, Command::Preview { subscriber, format, days }, &Options::default()).await?;
+            match out {
+                Some(out) => to_file(reply, &out),
+                None => Ok(reply),
+            }
+        }
+        Sub::TestMail { address } => on_store(&path, Command::TestMail { address }, &Options::default()).await,
+        Sub::Status { json } => on_store(&path, Command::Status { json }, &Options::default()).await,
+        Sub::Why { identifier, subscriber, json } => {
+            on_store(&path, Command::Why { identifier, subscriber, json }, &Options::default()).await
+        }
+    }
+}
+
+/// `--config`, else `$PAPERROUND_CONFIG` (clap reads it), else `config.toml` here, else the system's.
+fn config_path(given: Option<&Path>) -> PathBuf {
+    let here = Path::new("config.toml");
+    match given {
+        Some(path) => path.to_owned(),
+        None if here.exists() => here.to_owned(),
+        None => PathBuf::from("/etc/paperround/config.toml"),
+    }
+}
+
+fn load(path: &Path) -> Result<Loaded, AppError> {
+    Ok(app::load_config(path, &Environment::from_process())?)
+}
+
+async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
+    let loaded = load(path)?;
+    let mut reply = admin::check(&loaded, SystemClock.now());
+    if online {
+        let probed = on_store(path, Command::Probe, &Options::default()).await?;
+        reply.output.push('\n');
+        reply.output.push_str(&probed.output);
+        reply.problems.extend(probed.problems);
+        reply.exit = probed.exit;
+    }
+    Ok(reply)
+}
+
+/// Carries a command out where the store is: in the running daemon, or here.
+async fn on_store(path: &Path, command: Command, options: &Options) -> Result<Reply, AppError> {
+    let loaded = load(path)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let socket_path = socket::path(&loaded.config, &Environment::from_process());
+    if let Some(reply) = socket::ask(&socket_path, &command).await? {
+        if options.now.is_some() || options.dry_run {
+            return Err(AppError::Usage("--now and --dry-run need a state that no running `serve` holds".to_owned()));
+        }
+        return Ok(reply);
+    }
+    let app = App::open(loaded, options).await?;
+    if options.now.is_some() && !options.dry_run {
+        crate::daemon::refuse_if_served(&*app.store).await?;
+    }
+    let shown = progress::show(app.run.fetcher.progress());
+    let reply = admin::execute(&app, &command).await;
+    shown.end().await;
+    Ok(reply)
+}
+
+fn absolute(path: PathBuf) -> Result<PathBuf, AppError> {
+    std::path::absolute(&path).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))
+}
+
+fn to_file(reply: Reply, path: &Path) -> Result<Reply, AppError> {
+    if reply.exit != Exit::Done {
+        return Ok(reply);
+    }
+    std::fs::write(path, &reply.output).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))?;
+    Ok(Reply::done(format!("{}\n", path.display())))
+}
+
+fn print(reply: &Reply) -> ExitCode {
+    // A closed pipe (`| head`) is the reader's choice, not an error of ours.
+    let _closed_pipe = std::io::stdout().lock().write_all(reply.output.as_bytes());
+    for problem in &reply.problems {
+        for line in problem.lines() {
+            eprintln!("paperround: {line}");
+        }
+    }
+    ExitCode::from(reply.exit.code())
+}
+
+/// Whether standard error shows a moving bar.
+fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
