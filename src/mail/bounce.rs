@@ -153,7 +153,7 @@ fn delivery_report(message: &Message<'_>, report: &MessagePart<'_>) -> Verdict {
     // The first group is about the message, each further one about a recipient.
     let recipients: Vec<BouncedRecipient> = groups(&text)
         .iter()
-        .filter_map(|group| recipient(group))
+        .filter_map(recipient)
         .take(RECIPIENTS_MAX)
         .collect();
     let original = Original::find(message);
@@ -371,7 +371,7 @@ impl Original {
                 .filter(|(name, _)| name == "message-id")
                 .map(|(_, value)| value.trim())
         };
-        let id = ids().find(|id| id.starts_with("<pr1.")).or_else(|| ids().last())?;
+        let id = ids().find(|id| id.starts_with("<pr1.")).or_else(|| ids().next_back())?;
         Some(id.chars().take(EVIDENCE_MAX).collect())
     }
 }

@@ -339,7 +339,7 @@ fn relaxed_body(body: &[u8]) -> Vec<u8> {
 }
 
 fn fold_names(names: &[&str]) -> String {
-    let lines: Vec<String> = names.chunks(6).map(|line| line.join(":")).collect();
+    let lines: Vec<String> = names.chunks(4).map(|line| line.join(":")).collect();
     lines.join(":\r\n ")
 }
 

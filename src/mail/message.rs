@@ -303,11 +303,11 @@ fn body(letter: &Letter) -> Result<Vec<u8>, MessageError> {
         && boundary
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    if !well_formed {
+    if !well_formed || letter.text.contains(boundary) || html.contains(boundary) {
         return Err(bad_value(
             "Content-Type",
             boundary,
-            "a boundary of at most 70 letters, digits, `.`, `_` and `-`",
+            "a boundary of at most 70 letters, digits, `.`, `_` and `-` that stands in neither part",
         ));
     }
     Ok(MultiPart::alternative()

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn fields_are_folded_between_tokens() {
         let mut writer = HeaderWriter::default();
-        writer.text("Subject", &"word ".repeat(40).trim_end());
+        writer.text("Subject", "word ".repeat(40).trim_end());
         writer.phrase("From", Some("Müller, Anna"), "anna@example.net");
         writer.phrase("To", Some("Anna \"Lab\\3\", x"), "anna@example.net");
         writer.phrase("Reply-To", None, "ops@example.org");

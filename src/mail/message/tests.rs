@@ -203,6 +203,10 @@ fn what_cannot_stand_in_a_header_is_refused_by_name() {
     for boundary in ["", "a b", "a\"", &"x".repeat(71)] {
         check(&|letter| letter.boundary = boundary.into(), "Content-Type: ");
     }
+    check(
+        &|letter| letter.text.push_str("\n--pr1-mzxw6ytboi--\n"),
+        "Content-Type: ",
+    );
     let list = |letter: &mut Letter, change: &dyn Fn(&mut ListHeaders)| change(letter.list.as_mut().unwrap());
     for address in [
         "http://example.org/u",
@@ -292,7 +296,7 @@ fn subject_name_and_both_parts_are_read_back_exactly() {
         (&"Ü量👩‍🔬".repeat(40), "Müller, Anna"),
         (&"x".repeat(300), "Anna (Lab 3)"),
         (
-            &"neural architecture search, ".repeat(10).trim_end().to_owned(),
+            "neural architecture search, ".repeat(10).trim_end(),
             "\"Müller\\, <a@b>",
         ),
         ("مرحبا שלום e\u{301}", "אנה مرحبا"),
