@@ -17,6 +17,8 @@ mod pieces;
 mod prose;
 mod scan;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
