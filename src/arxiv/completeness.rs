@@ -1,1 +1,1 @@
-//! completeness
+//! The proof that an answer is complete.
