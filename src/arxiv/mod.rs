@@ -9,6 +9,8 @@ pub mod search;
 
 mod fields;
 mod names;
+#[cfg(test)]
+mod recorded;
 mod xml;
 
 pub use fields::{ABSTRACT_BYTES_MAX, AUTHORS_MAX, LINE_BYTES_MAX, TITLE_BYTES_MAX};

@@ -78,10 +78,11 @@ pub(super) fn readable_name(name: &str) -> String {
     tex::read(name).into_iter().map(|run| run.text).collect()
 }
 
-/// Splits at separators outside parentheses and braces; brackets that do not pair are taken for text.
+/// Splits at separators outside parentheses and braces.
 fn pieces(source: &str) -> Vec<&str> {
-    let pairs = |open: char, close: char| source.matches(open).count() == source.matches(close).count();
-    let (parens, braces) = (pairs('(', ')'), pairs('{', '}'));
+    // A bracket that is never closed would swallow everyone after it; one too many at the end does no harm.
+    let closes = |open: char, close: char| source.matches(open).count() <= source.matches(close).count();
+    let (parens, braces) = (closes('(', ')'), closes('{', '}'));
     let bytes = source.as_bytes();
     let mut found: Vec<(&str, bool)> = Vec::new();
     let mut depth = 0_usize;
@@ -136,10 +137,7 @@ fn is_half(piece: &str) -> bool {
 /// A piece's name and what stands in parentheses in it.
 fn without_notes(piece: &str) -> (&str, Vec<&str>) {
     let piece = piece.trim();
-    let Some(open) = piece
-        .find('(')
-        .filter(|_| piece.matches('(').count() == piece.matches(')').count())
-    else {
+    let Some(open) = piece.find('(') else {
         return (piece, Vec::new());
     };
     let mut notes = Vec::new();
@@ -160,6 +158,9 @@ fn without_notes(piece: &str) -> (&str, Vec<&str>) {
             ')' => depth = depth.saturating_sub(1),
             _ => {}
         }
+    }
+    if depth > 0 {
+        notes.push(piece[begin..].trim());
     }
     (piece[..open].trim_end(), notes)
 }
@@ -288,7 +289,8 @@ mod tests {
             "A. Bee, for the Hall A Collaboration (164 authors)",
             &["A. Bee", "Hall A Collaboration"],
         );
-        check("A. Bee (open, C. Dee", &["A. Bee (open", "C. Dee"]);
+        check("A. Bee (X, C. Dee", &["A. Bee @ X", "C. Dee"]);
+        check("A. Bee (1), C. Dee (2) ((1) X (2) Y))", &["A. Bee @ X", "C. Dee @ Y"]);
     }
 
     #[test]

@@ -254,7 +254,7 @@ pub(super) fn walk(body: &[u8], shape: &Shape, mut hand_over: impl FnMut(Part)) 
                 if closed {
                     return Err(cursor.malformed());
                 } else if cursor.open.is_empty() && !known(shape.roots) {
-                    return Err(not_a_feed(name, beginning, shape.expected));
+                    return Err(not_a_feed(&name, beginning, shape.expected));
                 } else if cursor.open.is_empty() || known(shape.containers) {
                     if cursor.open.len() >= DEPTH_MAX {
                         return Err(FeedError::TooDeep);
@@ -302,14 +302,14 @@ fn is_html_doctype(beginning: &str) -> bool {
     beginning.eq_ignore_ascii_case("<!doctype html")
 }
 
-fn not_a_feed(root: String, beginning: &str, expected: &'static str) -> FeedError {
+fn not_a_feed(root: &str, beginning: &str, expected: &'static str) -> FeedError {
     if root.eq_ignore_ascii_case("html") {
         FeedError::Html {
             beginning: shorten(beginning),
         }
     } else {
         FeedError::NotAFeed {
-            root: shorten(&root),
+            root: shorten(root),
             expected,
         }
     }
@@ -398,7 +398,7 @@ impl<'x> Cursor<'x> {
             if fresh.buffer_position() == 0 {
                 fresh = reader(&self.text[tag.clone()]);
             } else {
-                *fresh.get_mut() = self.text[tag.clone()].as_bytes();
+                *fresh.get_mut() = &self.text.as_bytes()[tag.clone()];
             }
             // These tags were read once before.
             if fresh.read_event().is_err() {
@@ -406,7 +406,7 @@ impl<'x> Cursor<'x> {
             }
         }
         self.set_down = (at, fresh.buffer_position());
-        *fresh.get_mut() = text[at..].as_bytes();
+        *fresh.get_mut() = &text.as_bytes()[at..];
         self.reader = fresh;
     }
 
