@@ -6,3 +6,12 @@ pub mod completeness;
 pub mod oai;
 pub mod rss;
 pub mod search;
+
+mod fields;
+mod names;
+#[cfg(test)]
+mod recorded;
+mod xml;
+
+pub use fields::{ABSTRACT_BYTES_MAX, AUTHORS_MAX, LINE_BYTES_MAX, TITLE_BYTES_MAX};
+pub use xml::{BODY_BYTES_MAX, DEPTH_MAX, ENTRIES_MAX, FeedError, Mended, Rejected};

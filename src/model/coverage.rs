@@ -22,6 +22,9 @@ pub struct KeywordCoverage {
     /// When answers that were refused only as implausible agreed with each other (the first and each later one).
     #[serde(default)]
     pub agreeing: Vec<DateTime<Utc>>,
+    /// The papers of the last answer that was refused only as implausible: what the next one must agree with.
+    #[serde(default)]
+    pub refused: Vec<ArxivId>,
     /// How many complete answers in a row held no paper at all.
     #[serde(default)]
     pub empty_answers: u32,
