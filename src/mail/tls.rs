@@ -166,7 +166,8 @@ impl TlsClient {
     fn explain_certificate(&self, fault: &CertificateError) -> String {
         let host = &self.host;
         match fault {
-            CertificateError::UnknownIssuer => match &self.ca_file {
+            // A bad signature: another authority of the same name, such as one that was made anew.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => match &self.ca_file {
                 Some(path) => format!(
                     "the certificate of {host} is not signed by an authority in {} (`mail.ca_file`)",
                     path.display()
