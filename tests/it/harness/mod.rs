@@ -1,0 +1,3 @@
+//! Servers on loopback that play the other side.
+
+pub(crate) mod smtp;

@@ -1,0 +1,4 @@
+//! What the program does against servers that behave as real ones do, well and badly.
+
+mod harness;
+mod smtp;
