@@ -17,7 +17,7 @@ use crate::{
     clock::{Clock, ManualClock, SystemClock},
     config::{self, Config, Environment, Problem, Problems},
     delivery::{
-        self, Transport,
+        self, Transport, Way,
         compose::{Composer, Sender},
     },
     digest,
@@ -28,7 +28,12 @@ use crate::{
     },
     mail::{
         dkim::{Signer, SigningKey},
+        login::{AuthChoice, Login},
         message::Mailbox,
+        relay::{Relay, RelaySettings},
+        sendmail::Sendmail,
+        tls::TlsMode,
+        wire::Limits,
     },
     matching,
     model::{Shown, Term, WorkerId},
@@ -187,7 +192,7 @@ impl App {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             composer: Arc::new(composer),
-            transport: Arc::new(Transport::new(&config.mail)?),
+            transport: Arc::new(transport(&config)?),
             worker: WorkerId(format!("{}.{}", process::id(), SystemClock.now().timestamp_millis())),
             settings: delivery_settings(&config),
         };
@@ -340,10 +345,66 @@ fn run_settings(config: &Config) -> run::Settings {
     }
 }
 
+fn transport(config: &Config) -> Result<Transport, AppError> {
+    let way = match &config.mail.transport {
+        config::Transport::Smtp(relay) => {
+            Way::Smtp(Relay::new(relay_settings(relay)).map_err(|error| AppError::Setting(chain(&error)))?)
+        }
+        config::Transport::Sendmail { program } => {
+            Way::Sendmail(Sendmail { program: program.clone(), ..Sendmail::default() })
+        }
+        config::Transport::Maildir { dir } => Way::Maildir(dir.clone()),
+    };
+    Ok(Transport::new(way, config.mail.envelope_sender.clone(), config.mail.verp))
+}
+
+fn relay_settings(relay: &config::Relay) -> RelaySettings {
+    RelaySettings {
+        host: relay.host.clone(),
+        port: relay.port,
+        tls: match relay.tls {
+            config::Tls::Implicit => TlsMode::Implicit,
+            config::Tls::Starttls => TlsMode::Starttls,
+            config::Tls::None => TlsMode::None,
+        },
+        ca_file: relay.ca_file.clone(),
+        login: relay.credentials.as_ref().map(|credentials| Login {
+            username: credentials.username.clone(),
+            password: credentials.password.clone(),
+            auth: match credentials.auth {
+                config::Auth::Auto => AuthChoice::Auto,
+                config::Auth::Plain => AuthChoice::Plain,
+                config::Auth::Login => AuthChoice::Login,
+                config::Auth::Xoauth2 => AuthChoice::Xoauth2,
+            },
+        }),
+        hello: relay.hello.clone().unwrap_or_else(host_name),
+        limits: Limits::capped(relay.stage_timeout_max),
+    }
+}
+
+/// This machine's name where it is a full one, else an address literal (RFC 5321, 4.1.3): relays refuse bare names.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.contains('.') { name.to_owned() } else { "[127.0.0.1]".to_owned() }
+}
+
+/// An error with its causes, once each.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
+
 fn delivery_settings(config: &Config) -> delivery::Settings {
     let (connections, messages_per_minute) = match &config.mail.transport {
         config::Transport::Smtp(relay) => (relay.connections as usize, relay.messages_per_minute),
-        config::Transport::Sendmail | config::Transport::Maildir(_) => (1, 0),
+        config::Transport::Sendmail { .. } | config::Transport::Maildir { .. } => (1, 0),
     };
     delivery::Settings {
         policy: delivery::Policy {

@@ -7,10 +7,18 @@
 //! |---|---|
 //! | 0 | [`model`] values, [`clock`] |
 //! | 1 | [`tex`], [`token`], [`schedule`] |
-//! | 2 | [`matching`] |
+//! | 2 | [`matching`] which papers fit which terms |
 //! | 3 | [`arxiv`] bytes to papers, [`digest`] what goes into one |
-//! | 4 | [`render`] |
+//! | 4 | [`render`] a stored digest as subject, text and HTML |
 //! | 5 | [`mail`] one message on its way, [`store`] what is remembered |
+//! | 6 | [`fetch`] the way to arXiv, [`roster`] who gets what |
+//! | 7 | [`run`] one slot from fetch to outbox, [`delivery`] from outbox to relay |
+//! | 8 | [`config`] |
+//! | 9 | [`app`] the composition root, [`telemetry`] |
+//! | 10 | [`admin`] the operator's commands |
+//! | 12 | [`daemon`] |
+//! | 13 | [`demo`] |
+//! | 14 | [`cli`] |
 
 pub mod clock;
 pub mod model;
@@ -29,4 +37,21 @@ pub mod render;
 pub mod mail;
 pub mod store;
 
+pub mod fetch;
+pub mod roster;
+
+pub mod delivery;
+pub mod run;
+
 pub mod config;
+
+pub mod app;
+pub mod telemetry;
+
+pub mod admin;
+
+pub mod daemon;
+
+pub mod demo;
+
+pub mod cli;

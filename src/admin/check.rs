@@ -71,8 +71,8 @@ fn is_before_turnover(at: DateTime<Utc>) -> bool {
 fn transport(config: &config::Config) -> String {
     match &config.mail.transport {
         config::Transport::Smtp(relay) => format!("SMTP through {}:{}", relay.host, relay.port),
-        config::Transport::Sendmail => "the local sendmail".to_owned(),
-        config::Transport::Maildir(folder) => format!("writing into the Maildir {}", folder.display()),
+        config::Transport::Sendmail { program } => program.display().to_string(),
+        config::Transport::Maildir { dir } => format!("writing into the Maildir {}", dir.display()),
     }
 }
 

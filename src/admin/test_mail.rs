@@ -3,7 +3,7 @@
 use super::Reply;
 use crate::{
     app::{App, AppError, Exit},
-    delivery::{in_words, Courier},
+    delivery::in_words,
     mail::message::{self, Letter, Mailbox},
     model::{DigestId, Outcome, SubscriberId},
 };
@@ -22,27 +22,24 @@ pub(super) async fn command(app: &App, address: &str) -> Result<Reply, AppError>
     let letter = Letter::notice(
         composer.sender.from.clone(),
         Mailbox::new(None, address.clone()),
-        "Test of Paperround",
+        "Test of Paperround".to_owned(),
+        text(app),
         now,
-        &message_id,
-        &composer.keys.boundary(&id),
-        &text(app),
+        message_id.clone(),
     );
     let unsigned = message::build(&letter).map_err(anyhow::Error::new)?;
     let bytes = match &composer.signer {
         Some(signer) => signer.sign(&unsigned, now).map_err(anyhow::Error::new)?,
         None => unsigned,
     };
-    let mut courier: Courier<'_> = app.delivery.transport.courier();
-    let outcome = courier
-        .send_to(&address, &message_id, now, &bytes, async || Ok::<(), std::convert::Infallible>(()))
-        .await
-        .unwrap_or_else(|never| match never {});
+    let mut courier = app.delivery.transport.courier();
+    let outcome = courier.send_notice(&address, &message_id, now, &bytes).await;
+    let dialogue: String = courier.dialogue().iter().map(|step| format!("  {step}\n")).collect();
     courier.close().await;
     let words = format!("{address}: {}\n", in_words(&outcome));
     Ok(match outcome {
-        Outcome::Accepted { .. } => Reply::done(format!("{words}Accepted means that the relay took it; look into the mailbox, and into its spam folder.\n")),
-        _ => Reply { output: String::new(), problems: vec![words.trim_end().to_owned()], exit: Exit::Failed },
+        Outcome::Accepted { .. } => Reply::done(format!("{dialogue}{words}Accepted means that the relay took it; look into the mailbox, and into its spam folder.\n")),
+        _ => Reply { output: dialogue, problems: vec![words.trim_end().to_owned()], exit: Exit::Failed },
     })
 }
 

@@ -8,21 +8,18 @@ pub mod compose;
 mod settle;
 mod transport;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
     settle::{Policy, Settlement, in_words, settle, stage_name},
-    transport::{Courier, Transport},
+    transport::{Courier, Transport, Way},
 };
 use self::{
     compose::{ComposeError, Composed, Composer},
@@ -30,6 +27,7 @@ use self::{
 };
 use crate::{
     clock::Clock,
+    mail::pace::Pace,
     model::{
         DigestId, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState, Suppression,
         WorkerId,
@@ -97,7 +95,8 @@ pub async fn deliver(
     stop: &CancellationToken,
 ) -> Result<Delivered, StoreError> {
     let turn = Turn::default();
-    let pace = Pace::new(ctx.settings.messages_per_minute);
+    let pace = Mutex::new(Pace::new(ctx.settings.messages_per_minute));
+    ctx.transport.allow_login().await;
     let couriers = (0..ctx.settings.connections.max(1)).map(|_| courier(ctx, horizon, stop, &turn, &pace));
     let results = join_all(couriers).await;
     results.into_iter().collect::<Result<Vec<()>, _>>()?;
@@ -117,12 +116,12 @@ async fn courier(
     horizon: DateTime<Utc>,
     stop: &CancellationToken,
     turn: &Turn,
-    pace: &Pace,
+    pace: &Mutex<Pace>,
 ) -> Result<(), StoreError> {
     let mut courier = ctx.transport.courier();
     while !stop.is_cancelled() && !turn.is_broken.load(Ordering::Relaxed) {
         let Some(entry) = ctx.store.lease_due(&ctx.worker, horizon, LEASE_TTL, 1).await?.pop() else { break };
-        if pace.turn(stop).await.is_err() {
+        if !paced(pace, stop).await {
             unlease(ctx, entry).await?;
             break;
         }
@@ -143,25 +142,29 @@ async fn attempt(
     if let Some(why) = cancelled(ctx, &entry.value.digest).await? {
         return cancel(ctx, entry, why).await;
     }
-    let outcome = match ctx.composer.compose(&*ctx.store, &entry.value.digest, &entry.value.message_id).await {
+    let (digest, message_id) = (entry.value.digest.clone(), entry.value.message_id.clone());
+    let outcome;
+    match ctx.composer.compose(&*ctx.store, &digest, &message_id).await {
         Ok(composed) => {
             fingerprint(ctx, &mut entry.value, &composed);
             // The store hands the entry on: what is committed before DATA has a newer revision.
             let slot = Mutex::new(entry);
-            let before_data = async || {
+            let before_data = async {
                 let mut entry = slot.lock().await;
                 entry.value.begin_data();
                 ctx.store.commit(Batch { entries: vec![entry.clone()], ..Batch::default() }).await?;
                 entry.revision += 1;
-                Ok(())
+                Ok::<(), StoreError>(())
             };
-            let outcome = courier.send(&slot.lock().await.value.digest.clone(), &ctx.composer.keys, &composed.bytes, before_data).await?;
+            outcome = courier.send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data).await?;
             entry = slot.into_inner();
-            outcome
         }
         Err(ComposeError::Store(error)) => return Err(error),
-        Err(error) => Outcome::PermanentMessage { stage: Stage::Body, reply: format!("it could not be made: {error}") },
-    };
+        Err(error) => {
+            let reply = format!("it could not be made: {error}");
+            outcome = Outcome::PermanentMessage { stage: Stage::Body, reply };
+        }
+    }
     watch_the_relay(turn, &outcome).await;
     let settlement = conclude(ctx, entry, &outcome, began).await?;
     let mut delivered = turn.delivered.lock().await;
@@ -367,32 +370,12 @@ fn fingerprint(ctx: &Context, entry: &mut OutboxEntry, composed: &Composed) {
     entry.fingerprint = Some(fingerprint);
 }
 
-/// Spaces messages evenly over all couriers.
-#[derive(Debug)]
-struct Pace {
-    gap: Option<Duration>,
-    next: Mutex<tokio::time::Instant>,
-}
-
-impl Pace {
-    fn new(messages_per_minute: u32) -> Self {
-        let gap = (messages_per_minute > 0).then(|| Duration::from_secs(60) / messages_per_minute);
-        Self { gap, next: Mutex::new(tokio::time::Instant::now()) }
-    }
-
-    /// Waits for the next free moment; an error when the pump is told to stop meanwhile.
-    async fn turn(&self, stop: &CancellationToken) -> Result<(), ()> {
-        let Some(gap) = self.gap else { return Ok(()) };
-        let at = {
-            let mut next = self.next.lock().await;
-            let at = (*next).max(tokio::time::Instant::now());
-            *next = at + gap;
-            at
-        };
-        tokio::select! {
-            () = tokio::time::sleep_until(at) => Ok(()),
-            () = stop.cancelled() => Err(()),
-        }
+/// Waits for the next free moment of the pace; `false` when the pump is told to stop meanwhile.
+async fn paced(pace: &Mutex<Pace>, stop: &CancellationToken) -> bool {
+    let at = pace.lock().await.reserve(Instant::now());
+    tokio::select! {
+        () = tokio::time::sleep_until(at) => true,
+        () = stop.cancelled() => false,
     }
 }
 

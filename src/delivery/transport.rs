@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
+
 use crate::{
-    mail::{maildir, relay, sendmail::Sendmail},
+    mail::{envelope::Envelope, maildir, relay, sendmail::Sendmail},
     model::{DigestRecord, Outcome},
     token::Keys,
 };
@@ -38,7 +40,7 @@ pub struct Courier<'t> {
 
 #[derive(Debug)]
 enum Hand<'t> {
-    Smtp(relay::Connection<'t>),
+    Smtp(relay::RelayConnection),
     Sendmail(&'t Sendmail),
     Maildir(&'t Path),
 }
@@ -54,10 +56,41 @@ impl Transport {
         &self.way
     }
 
+    /// The way out, for people.
+    pub fn in_words(&self) -> String {
+        match &self.way {
+            Way::Smtp(_) => "the relay".to_owned(),
+            Way::Sendmail(sendmail) => sendmail.program.display().to_string(),
+            Way::Maildir(folder) => format!("the Maildir {}", folder.display()),
+        }
+    }
+
+    /// Lets a relay try the login again that it refused before: once per turn of the pump, not once per mail.
+    pub async fn allow_login(&self) {
+        if let Way::Smtp(relay) = &self.way {
+            relay.allow_login().await;
+        }
+    }
+
+    /// Tries the way out without sending anything. The steps in words, or why it cannot work.
+    pub async fn probe(&self) -> Result<String, String> {
+        match &self.way {
+            Way::Smtp(relay) => relay.probe().await.map(|steps| steps.join("; ")).map_err(|error| {
+                format!("{error} (after: {})", error.steps.join("; "))
+            }),
+            Way::Sendmail(sendmail) => match std::fs::metadata(&sendmail.program) {
+                Ok(file) if file.is_file() => Ok(format!("{} is there", sendmail.program.display())),
+                Ok(_) => Err(format!("mail.sendmail: {} is no file", sendmail.program.display())),
+                Err(error) => Err(format!("mail.sendmail: {}: {error}", sendmail.program.display())),
+            },
+            Way::Maildir(folder) => Ok(format!("mails are written into {}", folder.display())),
+        }
+    }
+
     /// A new worker's end: a connection of its own, made when it is first needed.
     pub fn courier(&self) -> Courier<'_> {
         let hand = match &self.way {
-            Way::Smtp(relay) => Hand::Smtp(relay.connection()),
+            Way::Smtp(relay) => Hand::Smtp(relay.open()),
             Way::Sendmail(sendmail) => Hand::Sendmail(sendmail),
             Way::Maildir(folder) => Hand::Maildir(folder),
         };
@@ -78,7 +111,7 @@ impl Transport {
 }
 
 impl Courier<'_> {
-    /// Sends one mail. `before_data` is awaited at the last moment at which the mail surely is not taken yet; its
+    /// Sends one digest. `before_data` is awaited at the last moment at which the mail surely is not taken yet; its
     /// error ends the attempt and comes back.
     pub async fn send<E>(
         &mut self,
@@ -86,26 +119,61 @@ impl Courier<'_> {
         message_id: &str,
         keys: &Keys,
         bytes: &[u8],
-        before_data: impl AsyncFnOnce() -> Result<(), E>,
+        before_data: impl Future<Output = Result<(), E>>,
     ) -> Result<Outcome, E> {
         let sender = self.transport.sender(digest, keys);
+        self.send_from(&sender, &digest.address, message_id, digest.frozen_at, bytes, before_data).await
+    }
+
+    /// Sends one message that is no digest: a test or a report. It is not repeated, so nothing is recorded.
+    pub async fn send_notice(
+        &mut self,
+        recipient: &str,
+        message_id: &str,
+        date: DateTime<Utc>,
+        bytes: &[u8],
+    ) -> Outcome {
+        let sender = self.transport.envelope_sender.clone();
+        let nothing = async { Ok::<(), std::convert::Infallible>(()) };
+        match self.send_from(&sender, recipient, message_id, date, bytes, nothing).await {
+            Ok(outcome) => outcome,
+            Err(never) => match never {},
+        }
+    }
+
+    async fn send_from<E>(
+        &mut self,
+        sender: &str,
+        recipient: &str,
+        message_id: &str,
+        date: DateTime<Utc>,
+        bytes: &[u8],
+        before_data: impl Future<Output = Result<(), E>>,
+    ) -> Result<Outcome, E> {
         match &mut self.hand {
-            Hand::Smtp(connection) => {
-                let envelope = relay::Envelope { sender, recipient: digest.address.clone() };
-                connection.send(&envelope, bytes, before_data).await
-            }
+            Hand::Smtp(connection) => match Envelope::new(sender, recipient) {
+                Ok(envelope) => connection.send(&envelope, bytes, before_data).await,
+                Err(error) => Ok(error.outcome()),
+            },
             Hand::Sendmail(sendmail) => {
-                before_data().await?;
-                Ok(sendmail.deliver(&sender, &digest.address, bytes).await)
+                before_data.await?;
+                Ok(sendmail.deliver(sender, recipient, bytes).await)
             }
             Hand::Maildir(folder) => {
-                before_data().await?;
-                let (folder, message_id, date) = (folder.to_owned(), message_id.to_owned(), digest.frozen_at);
-                let bytes = bytes.to_vec();
+                before_data.await?;
+                let (folder, message_id, bytes) = (folder.to_owned(), message_id.to_owned(), bytes.to_vec());
                 let written =
                     tokio::task::spawn_blocking(move || maildir::deliver(&folder, &bytes, &message_id, date)).await;
                 Ok(written.unwrap_or_else(|error| Outcome::Unconfirmed { reply: format!("writing ended early: {error}") }))
             }
+        }
+    }
+
+    /// The steps of the latest dialogue with a relay, in words.
+    pub fn dialogue(&self) -> Vec<String> {
+        match &self.hand {
+            Hand::Smtp(connection) => connection.dialogue_in_words(),
+            Hand::Sendmail(_) | Hand::Maildir(_) => Vec::new(),
         }
     }
 
