@@ -73,15 +73,15 @@ mod tests {
     #[test]
     fn ehlo_lines_are_read_in_any_case() {
         #[track_caller]
-        fn check(text: &str, expected: Capabilities) {
-            assert_eq!(Capabilities::parse(&text.parse().unwrap()), expected, "{text:?}");
+        fn check(text: &str, expected: &Capabilities) {
+            assert_eq!(Capabilities::parse(&text.parse().unwrap()), *expected, "{text:?}");
         }
-        check("250 relay.example.org\r\n", Capabilities::default());
-        check("250 PIPELINING\r\n", Capabilities::default());
+        check("250 relay.example.org\r\n", &Capabilities::default());
+        check("250 PIPELINING\r\n", &Capabilities::default());
         check(
             "250-relay\r\n250-size 35882577\r\n250-StartTLS\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
              250-auth plain LOGIN\r\n250-AUTH=LOGIN XOAUTH2\r\n250-\r\n250 X-OTHER\r\n",
-            Capabilities {
+            &Capabilities {
                 starttls: true,
                 pipelining: true,
                 eight_bit: true,
@@ -94,7 +94,7 @@ mod tests {
             size: Some(0),
             ..Capabilities::default()
         };
-        check("250-relay\r\n250 SIZE\r\n", no_limit.clone());
-        check("250-relay\r\n250 SIZE 99999999999999999999999\r\n", no_limit);
+        check("250-relay\r\n250 SIZE\r\n", &no_limit);
+        check("250-relay\r\n250 SIZE 99999999999999999999999\r\n", &no_limit);
     }
 }

@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::wire::Fault;
+use super::fault::Fault;
 
 /// How long one address is waited for before the next is tried beside it (RFC 8305, section 5, allows up to 2 s).
 const STAGGER: Duration = Duration::from_secs(1);

@@ -10,8 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::capabilities::Capabilities;
-use super::session::{Dialogue, Expected, Session};
-use super::wire::{Fault, SessionError};
+use super::dialogue::Dialogue;
+use super::fault::{Fault, SessionError};
+use super::session::{Expected, Session};
 use crate::model::Stage;
 
 /// Which mechanism is used.

@@ -3,12 +3,15 @@
 pub mod bounce;
 pub mod capabilities;
 pub mod dial;
+pub mod dialogue;
 pub mod dkim;
 pub mod envelope;
+pub mod fault;
 pub mod login;
 pub mod maildir;
 pub mod message;
 pub mod pace;
+pub mod payload;
 pub mod relay;
 pub mod reply;
 pub mod sendmail;

@@ -12,11 +12,14 @@ use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use super::dialogue::{Dialogue, Step};
 use super::envelope::Envelope;
+use super::fault::SessionError;
 use super::login::{Login, log_in};
-use super::session::{Dialogue, Endpoint, Payload, Session, Step};
+use super::payload::Payload;
+use super::session::{Endpoint, Session};
 use super::tls::{TlsClient, TlsError, TlsMode};
-use super::wire::{Limits, SessionError};
+use super::wire::Limits;
 use crate::model::{Outcome, Stage};
 
 /// How many messages one connection carries before it is renewed: many relays count them.

@@ -1,7 +1,6 @@
 //! One SMTP dialogue (RFC 5321) with a relay: every step has its own limit and its own name in a failure.
 
-use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
@@ -11,10 +10,13 @@ use tokio::time::{Instant, timeout};
 
 use super::capabilities::Capabilities;
 use super::dial::dial;
+use super::dialogue::Dialogue;
 use super::envelope::{Envelope, needs_utf8};
+use super::fault::{Fault, SessionError, words};
+use super::payload::Payload;
 use super::reply::Reply;
 use super::tls::{TlsClient, TlsMode};
-use super::wire::{Duplex, Fault, Limits, SessionError, Wire, words};
+use super::wire::{Duplex, Limits, Wire};
 use crate::model::Stage;
 
 /// On this port a relay waits for TLS (RFC 8314), so a dialogue in the clear would only wait for the greeting's limit.
@@ -39,50 +41,6 @@ pub struct Endpoint {
     pub limits: Limits,
 }
 
-/// One exchange of a dialogue, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What was done.
-    pub what: &'static str,
-    /// What came of it.
-    pub said: String,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl fmt::Display for Step {
-    /// `EHLO: 250 relay.example.org (3 ms)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({} ms)", self.what, self.said, self.took.as_millis())
-    }
-}
-
-/// The steps of the latest dialogue. It holds no secret, but what the relay says may hold addresses.
-#[derive(Debug, Clone, Default)]
-pub struct Dialogue {
-    steps: Vec<Step>,
-}
-
-impl Dialogue {
-    /// The steps so far.
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
-    }
-
-    /// Forgets the steps, before a new dialogue.
-    pub fn clear(&mut self) {
-        self.steps.clear();
-    }
-
-    fn note(&mut self, what: &'static str, said: impl fmt::Display, began: Instant) {
-        self.steps.push(Step {
-            what,
-            said: said.to_string(),
-            took: began.elapsed(),
-        });
-    }
-}
-
 /// Which kind of reply lets the dialogue go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
@@ -101,41 +59,6 @@ impl Expected {
             Self::More => reply.is_intermediate(),
             Self::Any => reply.is_positive() || reply.is_intermediate(),
         }
-    }
-}
-
-/// A message as it goes over the wire.
-#[derive(Debug, Clone)]
-pub struct Payload<'a> {
-    stuffed: Cow<'a, [u8]>,
-    size: usize,
-    is_ascii: bool,
-    ends_line: bool,
-}
-
-impl<'a> Payload<'a> {
-    /// Checks and dot-stuffs the message (RFC 5321, section 4.5.2).
-    ///
-    /// # Errors
-    /// When it holds a CR or LF that is not part of a CRLF. Relays disagree on whether such a character ends a line,
-    /// so text after it could become commands of its own (SMTP smuggling); RFC 5321, section 2.3.8, forbids it.
-    pub fn new(message: &'a [u8]) -> Result<Self, SessionError> {
-        if let Some(at) = bare_line_end(message) {
-            return Err(SessionError::new(
-                Stage::Body,
-                Fault::Message(format!("the message is not sent: it has half a line end at byte {at}")),
-            ));
-        }
-        Ok(Self {
-            stuffed: stuff_dots(message),
-            size: message.len(),
-            is_ascii: message.is_ascii(),
-            ends_line: message.is_empty() || message.ends_with(b"\r\n"),
-        })
-    }
-
-    fn end(&self) -> &'static [u8] {
-        if self.ends_line { b".\r\n" } else { b"\r\n.\r\n" }
     }
 }
 
@@ -292,12 +215,12 @@ impl Session {
         self.exchange(Stage::Data, &Data.to_string(), Expected::More, limits.data, dialogue)
             .await?;
         let began = Instant::now();
-        if let Err(fault) = self.wire.write_body(&payload.stuffed, &limits).await {
+        if let Err(fault) = self.wire.write_body(payload.stuffed(), &limits).await {
             // Between 354 and the final dot every line is message text, so the session cannot be used for anything else.
             self.is_out_of_step = true;
             return Err(failed(Stage::Body, fault, began, dialogue));
         }
-        dialogue.note(words(Stage::Body), format_args!("{} bytes", payload.size), began);
+        dialogue.note(words(Stage::Body), format_args!("{} bytes", payload.size()), began);
         let began = Instant::now();
         // From the first byte of the end on, the relay may have the message, whatever happens to us.
         if let Err(fault) = self.wire.write(payload.end(), limits.block).await {
@@ -452,17 +375,17 @@ impl Session {
     fn mail_command(&self, envelope: &Envelope, payload: &Payload<'_>) -> Result<Mail, SessionError> {
         let mut parameters = Vec::new();
         match self.offered.size {
-            Some(size_max) if size_max > 0 && payload.size as u64 > size_max => {
+            Some(size_max) if size_max > 0 && payload.size() as u64 > size_max => {
                 return Err(SessionError::new(
                     Stage::Mail,
                     Fault::Message(format!(
                         "the message has {} bytes and the relay takes {size_max} at most (SIZE): lower \
                          `digest.html_bytes_max` or `digest.papers_max`",
-                        payload.size
+                        payload.size()
                     )),
                 ));
             }
-            Some(_) => parameters.push(MailParameter::Size(payload.size)),
+            Some(_) => parameters.push(MailParameter::Size(payload.size())),
             None => {}
         }
         if needs_utf8(envelope.sender()) && !self.offered.utf8 {
@@ -485,7 +408,7 @@ impl Session {
         if needs_utf8(envelope.sender()) || needs_utf8(envelope.recipient()) {
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        if !payload.is_ascii {
+        if !payload.is_ascii() {
             if !self.offered.eight_bit {
                 return Err(SessionError::new(
                     Stage::Mail,
@@ -530,69 +453,4 @@ fn failed(stage: Stage, fault: Fault, began: Instant, dialogue: &mut Dialogue) -
     }
     dialogue.note(words(stage), said, began);
     SessionError::new(stage, fault)
-}
-
-/// Where the first CR or LF stands that is not part of a CRLF.
-fn bare_line_end(message: &[u8]) -> Option<usize> {
-    message.iter().enumerate().position(|(at, &byte)| match byte {
-        b'\r' => message.get(at + 1) != Some(&b'\n'),
-        b'\n' => at == 0 || message[at - 1] != b'\r',
-        _ => false,
-    })
-}
-
-/// Doubles the dot that begins a line, so that no line of the message is the final dot.
-fn stuff_dots(message: &[u8]) -> Cow<'_, [u8]> {
-    let begins_line = |at: usize| at == 0 || message[at - 1] == b'\n';
-    let is_stuffed = |at: usize| message[at] == b'.' && begins_line(at);
-    let n_dots = (0..message.len()).filter(|&at| is_stuffed(at)).count();
-    if n_dots == 0 {
-        return Cow::Borrowed(message);
-    }
-    let mut stuffed = Vec::with_capacity(message.len() + n_dots);
-    for (at, &byte) in message.iter().enumerate() {
-        if is_stuffed(at) {
-            stuffed.push(b'.');
-        }
-        stuffed.push(byte);
-    }
-    Cow::Owned(stuffed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_the_message_is_never_the_final_dot() {
-        #[track_caller]
-        fn check(message: &str, expected: &str) {
-            let payload = Payload::new(message.as_bytes()).unwrap();
-            let sent = [payload.stuffed.as_ref(), payload.end()].concat();
-            assert_eq!(String::from_utf8(sent).unwrap(), expected);
-        }
-        check("a\r\n.\r\nb\r\n", "a\r\n..\r\nb\r\n.\r\n");
-        check(".\r\n", "..\r\n.\r\n");
-        check("..x\r\n.y", "...x\r\n..y\r\n.\r\n");
-        check("a.b\r\n", "a.b\r\n.\r\n");
-        check("no line end", "no line end\r\n.\r\n");
-        check("", ".\r\n");
-    }
-
-    #[test]
-    fn half_a_line_end_is_never_sent() {
-        #[track_caller]
-        fn check(message: &str, expected: Option<usize>) {
-            assert_eq!(bare_line_end(message.as_bytes()), expected, "{message:?}");
-            assert_eq!(Payload::new(message.as_bytes()).is_err(), expected.is_some());
-        }
-        check("a\r\nb\r\n", None);
-        check("a\n.\nMAIL FROM:<x@example.org>\r\n", Some(1));
-        check("a\r.\r", Some(1));
-        check("\n", Some(0));
-        check("a\r\n\n", Some(3));
-        check("a\r\r\n", Some(1));
-        check("a\r", Some(1));
-        check("", None);
-    }
 }

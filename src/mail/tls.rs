@@ -13,7 +13,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio_rustls::TlsConnector;
 
-use super::wire::{Duplex, Fault};
+use super::fault::Fault;
+use super::wire::Duplex;
 
 /// When the dialogue is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]

@@ -131,7 +131,7 @@ async fn silence_at_any_step_ends_within_its_limit() {
             assert!(began.elapsed() < LIMIT + SLACK, "{at:?} took {:?}", began.elapsed());
             match outcome {
                 Outcome::Unconfirmed { reply } if at == At::Dot => {
-                    assert!(reply.contains("no answer within 400ms"), "{reply}")
+                    assert!(reply.contains("no answer within 400ms"), "{reply}");
                 }
                 Outcome::TransientRelay { stage: found, .. } if at != At::Dot => assert_eq!(found, stage),
                 other => panic!("{at:?} gave {other:?}"),

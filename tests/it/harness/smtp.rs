@@ -564,7 +564,7 @@ impl Authority {
 
     /// A certificate for `name` that is valid now.
     pub(crate) fn issue(&self, name: &str) -> Identity {
-        self.sign(params_for(name))
+        self.sign(&params_for(name))
     }
 
     /// A certificate for `name` that has expired.
@@ -572,10 +572,10 @@ impl Authority {
         let mut params = params_for(name);
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);
         params.not_after = rcgen::date_time_ymd(2002, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params
             .signed_by(&key, &self.issuer)
