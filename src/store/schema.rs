@@ -22,9 +22,9 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 /// The longest body under one key, in bytes.
 ///
 /// sled packs up to 16 neighbouring keys into a page (19 for a moment, after a merge) and moves a page of
-/// more than 128 KiB to a file of its own, which it never syncs: measured, three neighbours of 60 KiB are
-/// enough, and a power cut loses them without any error. Nineteen values of this size with the longest keys
-/// stay below 90 KiB.
+/// more than 128 KiB to a file of its own, which it never syncs. Measured: eight neighbours of 60 KiB are
+/// enough for two such files, and a power cut would lose them without any error. Nineteen values of this
+/// size with the longest keys stay below 90 KiB.
 pub(super) const VALUE_BYTES_MAX: usize = 4 * 1024;
 
 /// The longest body over all its chunks, in bytes: a bound on what one reading allocates.

@@ -306,6 +306,7 @@ fn finish(dir: &Path, now: DateTime<Utc>, db: ::sled::Db) -> Result<Finished, St
         );
         let writes = plan.into_writes();
         tables.apply(&writes).map_err(wrong)?;
+        sync_folder(Some(dir)).map_err(|error| io_error(dir, "written", &error))?;
     }
     let witness = create(&witness_path).map_err(unwritable)?;
     tables.witness(witness, n_commits + u64::from(created));

@@ -135,12 +135,6 @@ impl Tables {
         self.n_commits = n_commits;
     }
 
-    /// What the store can hold at least: for measurements.
-    #[cfg(test)]
-    pub(super) fn db(&self) -> &::sled::Db {
-        &self.db
-    }
-
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<IVec>, Fault> {
         self.tree(table).get(key).map_err(Fault::reading)
     }
