@@ -16,8 +16,8 @@ pub use coverage::{CoverageNote, IncompleteKeyword, KeywordCoverage};
 pub use identifier::{ArxivId, ParseArxivIdError, VersionedId};
 pub use ledger::{Generation, Pair, Pending, Queued, Settled, SubscriberState};
 pub use outbox::{
-    Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, Lease, OutboxEntry, Outcome, PaperRecord,
-    SectionRecord, Shown, Stage,
+    Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, Lease, LeaseEnd, OutboxEntry, Outcome,
+    PaperRecord, SectionRecord, Shown, Stage,
 };
 pub use paper::{Author, Paper};
 pub use slot::{Slot, WorkerId};

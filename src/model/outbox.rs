@@ -302,11 +302,189 @@ impl OutboxEntry {
     /// How many attempts an entry remembers.
     pub const ATTEMPTS_KEPT: usize = 10;
 
+    /// After this many unconfirmed attempts an entry is held for the operator.
+    pub const UNCONFIRMED_MAX: u32 = 3;
+
     /// Whether the entry is still on its way.
     pub fn is_active(&self) -> bool {
         match self.state {
             EntryState::Due | EntryState::Leased(_) | EntryState::Held => true,
             EntryState::Accepted { .. } | EntryState::Ended { .. } => false,
         }
+    }
+
+    /// From when on a worker may take the entry: its next attempt, or the end of the lease on it.
+    /// `None` for one that nobody may take.
+    pub fn due_at(&self) -> Option<DateTime<Utc>> {
+        match &self.state {
+            EntryState::Due => Some(self.next_attempt),
+            EntryState::Leased(lease) => Some(lease.until),
+            EntryState::Held | EntryState::Accepted { .. } | EntryState::Ended { .. } => None,
+        }
+    }
+
+    /// Due → leased, and one more attempt is counted. Returns whether the entry was due.
+    pub fn lease(&mut self, worker: &WorkerId, until: DateTime<Utc>) -> bool {
+        if self.state != EntryState::Due {
+            return false;
+        }
+        self.n_attempts = self.n_attempts.saturating_add(1);
+        self.state = EntryState::Leased(Lease {
+            worker: worker.clone(),
+            until,
+            data_begun: false,
+        });
+        true
+    }
+
+    /// Notes on the lease that the message may be sent from now on. Returns whether there is a lease.
+    ///
+    /// This is to be written durably before DATA: what is unknown after a crash is decided by it.
+    pub fn begin_data(&mut self) -> bool {
+        match &mut self.state {
+            EntryState::Leased(lease) => {
+                lease.data_begun = true;
+                true
+            }
+            EntryState::Due | EntryState::Held | EntryState::Accepted { .. } | EntryState::Ended { .. } => false,
+        }
+    }
+
+    /// Appends an attempt, forgets the oldest beyond [`Self::ATTEMPTS_KEPT`], and counts it if it was unconfirmed.
+    pub fn push_attempt(&mut self, attempt: Attempt) {
+        if matches!(attempt.outcome, Outcome::Unconfirmed { .. }) {
+            self.n_unconfirmed = self.n_unconfirmed.saturating_add(1);
+        }
+        self.attempts.push(attempt);
+        let n_surplus = self.attempts.len().saturating_sub(Self::ATTEMPTS_KEPT);
+        self.attempts.drain(..n_surplus);
+    }
+
+    /// Ends a lease whose holder is gone: leased → due at once, or held after too many unconfirmed attempts.
+    ///
+    /// Whether the holder is gone is for the caller to know: the lease has run out, or the store was opened
+    /// anew where only one process can have it open. An attempt whose message may have been sent becomes an
+    /// unconfirmed one; it is dated at the end of the lease, or now if that is earlier, because its begin is
+    /// not recorded. `None`, and nothing is changed, where there is no lease.
+    pub fn expire_lease(&mut self, now: DateTime<Utc>) -> Option<LeaseEnd> {
+        let EntryState::Leased(lease) = &self.state else {
+            return None;
+        };
+        let (data_begun, at) = (lease.data_begun, lease.until.min(now));
+        let reply = format!(
+            "worker {} ended after it had begun to send, without noting a reply",
+            lease.worker
+        );
+        self.state = EntryState::Due;
+        self.next_attempt = now;
+        if !data_begun {
+            return Some(LeaseEnd::Unsent);
+        }
+        self.push_attempt(Attempt {
+            at,
+            outcome: Outcome::Unconfirmed { reply },
+        });
+        if self.n_unconfirmed < Self::UNCONFIRMED_MAX {
+            return Some(LeaseEnd::Unconfirmed);
+        }
+        self.state = EntryState::Held;
+        Some(LeaseEnd::Held)
+    }
+}
+
+/// What the end of a lease without an outcome means for its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LeaseEnd {
+    /// Its message was certainly not sent: due again.
+    Unsent,
+    /// Its message may have been sent: due again, under the same Message-ID.
+    Unconfirmed,
+    /// Its message may have been sent, once too often: held for the operator.
+    Held,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: u32) -> DateTime<Utc> {
+        chrono::NaiveDate::from_ymd_opt(2026, 2, 10)
+            .unwrap()
+            .and_hms_opt(7, minute, 0)
+            .unwrap()
+            .and_utc()
+    }
+
+    fn entry() -> OutboxEntry {
+        OutboxEntry {
+            digest: DigestRecord {
+                id: "ana@example.net#1".parse().unwrap(),
+                kind: DigestKind::Digest,
+                address: "ana@example.net".into(),
+                name: None,
+                frozen_at: at(0),
+                zone: "UTC".into(),
+                keywords: Vec::new(),
+                sections: Vec::new(),
+                coverage: CoverageNote::default(),
+                shared: false,
+            },
+            message_id: "<pr1.x@example.org>".into(),
+            sha256: None,
+            fingerprint: None,
+            state: EntryState::Due,
+            next_attempt: at(0),
+            n_attempts: 0,
+            n_unconfirmed: 0,
+            attempts: Vec::new(),
+            is_half: false,
+        }
+    }
+
+    #[test]
+    fn a_lease_is_given_on_due_entries_only_and_ends_unsent_before_data() {
+        let mut entry = entry();
+        assert_eq!((entry.due_at(), entry.begin_data()), (Some(at(0)), false));
+        assert!(entry.lease(&WorkerId("a".into()), at(15)));
+        assert!(!entry.lease(&WorkerId("b".into()), at(16)));
+        assert_eq!(entry.due_at(), Some(at(15)));
+        assert_eq!(entry.expire_lease(at(3)), Some(LeaseEnd::Unsent));
+        assert_eq!(entry.expire_lease(at(3)), None);
+        assert_eq!((&entry.state, entry.next_attempt), (&EntryState::Due, at(3)));
+        assert_eq!((entry.n_attempts, entry.n_unconfirmed, entry.attempts.len()), (1, 0, 0));
+    }
+
+    #[test]
+    fn what_may_have_been_sent_is_unconfirmed_and_the_third_time_held() {
+        let mut entry = entry();
+        let mut ends = Vec::new();
+        for minute in [10, 20, 30] {
+            assert!(entry.lease(&WorkerId("a".into()), at(minute)) && entry.begin_data());
+            ends.extend(entry.expire_lease(at(minute + 1)));
+        }
+        assert_eq!(ends, [LeaseEnd::Unconfirmed, LeaseEnd::Unconfirmed, LeaseEnd::Held]);
+        assert_eq!((&entry.state, entry.n_unconfirmed), (&EntryState::Held, 3));
+        assert_eq!(entry.due_at(), None);
+        assert_eq!(
+            entry.attempts.iter().map(|a| a.at).collect::<Vec<_>>(),
+            [at(10), at(20), at(30)]
+        );
+        assert!(matches!(&entry.attempts[2].outcome, Outcome::Unconfirmed { reply } if reply.contains("worker a")));
+    }
+
+    #[test]
+    fn only_the_latest_attempts_are_remembered() {
+        let mut entry = entry();
+        for minute in 0..30 {
+            entry.push_attempt(Attempt {
+                at: at(minute),
+                outcome: Outcome::TransientRelay {
+                    stage: Stage::Connect,
+                    reply: "refused".into(),
+                },
+            });
+        }
+        assert_eq!(entry.attempts.len(), OutboxEntry::ATTEMPTS_KEPT);
+        assert_eq!(entry.attempts.last().unwrap().at, at(29));
     }
 }

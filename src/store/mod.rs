@@ -13,7 +13,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::{ArxivId, DigestId, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId};
 
+#[cfg(test)]
+mod contract;
 pub mod documents;
+pub mod memory;
+mod schema;
 pub mod sled;
 
 /// A value and the revision at which it was read; 0 for a value that is not stored yet.
@@ -90,7 +94,7 @@ pub struct Document {
     pub value: Option<serde_json::Value>,
 }
 
-/// What is written together.
+/// What is written together. Deletions come last: what a batch both writes and deletes is gone after it.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Subscribers' states.
@@ -105,6 +109,8 @@ pub struct Batch {
     pub papers_deleted: Vec<VersionedId>,
     /// Outbox entries that are past keeping.
     pub entries_deleted: Vec<DigestId>,
+    /// Subscribers whose state is forgotten; their outbox entries are not touched.
+    pub subscribers_deleted: Vec<SubscriberId>,
 }
 
 impl Batch {
@@ -116,6 +122,7 @@ impl Batch {
             && self.papers.is_empty()
             && self.papers_deleted.is_empty()
             && self.entries_deleted.is_empty()
+            && self.subscribers_deleted.is_empty()
     }
 }
 
@@ -124,7 +131,7 @@ impl Batch {
 pub struct StoredPaper {
     /// Its metadata.
     pub paper: Paper,
-    /// When any version of it was first fetched.
+    /// When any version of it that was stored at that moment was first fetched.
     pub first_fetched: DateTime<Utc>,
     /// When this version was last fetched.
     pub last_fetched: DateTime<Utc>,
@@ -135,7 +142,7 @@ pub struct StoredPaper {
 pub struct EntryFilter {
     /// Only those of this subscriber.
     pub subscriber: Option<SubscriberId>,
-    /// Only those still on their way.
+    /// Only those still on their way: due, leased or held.
     pub active_only: bool,
 }
 
@@ -184,6 +191,9 @@ pub enum StoreError {
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
     /// Writes a batch, all or nothing, durably.
+    ///
+    /// Each value must have the revision that is stored (0: none) and gets the next one. A value twice in one
+    /// batch is a conflict. A caller that stops waiting does not stop the writing.
     async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
     /// The states of the given subscribers in the given order; a new state at revision 0 for one not stored yet.
@@ -213,7 +223,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError>;
 
-    /// When the next entry falls due, if any is on its way.
+    /// When the next entry falls due: its next attempt, or the end of the lease on it. `None` where nothing
+    /// is on its way but what waits for the operator.
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError>;
 
     /// One outbox entry.

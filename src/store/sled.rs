@@ -1,1 +1,317 @@
-//! One machine.
+//! The store of one machine: a sled database that one thread owns.
+//!
+//! sled 0.34 needs care (each point was measured): its `flush` is no fsync, so every commit ends with
+//! `fdatasync` on the file; values must be small (see `schema`); half-written snapshots keep it from opening;
+//! a damaged log makes it panic; after an error its handle must not be used again. So every call runs as a
+//! closure on the owner thread, where a panic is caught, and the first failure of the database makes the store
+//! refuse everything after it.
+
+use std::{
+    any::Any,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::oneshot;
+
+use super::{
+    Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned, schema::Unreadable,
+};
+use crate::model::{ArxivId, DigestId, OutboxEntry, SubscriberId, SubscriberState, VersionedId, WorkerId};
+
+mod open;
+#[cfg(test)]
+mod probes;
+mod table;
+mod verbs;
+
+use table::{Fault, Table, Tables};
+
+/// How long opening waits for another process to end: a restart may overlap with the former life.
+pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// An opened store, and what was found.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: SledStore,
+    /// Whether there was none before.
+    pub created: bool,
+    /// What had to be mended, in words for the log.
+    pub repaired: Option<String>,
+    /// What an earlier life left unfinished.
+    pub former_life: FormerLife,
+}
+
+/// The leases of an earlier life, which ended when the store was opened: only one process can have it open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FormerLife {
+    /// Entries whose message was certainly not sent: due again.
+    pub unsent: Vec<DigestId>,
+    /// Entries whose message may have been sent: due again.
+    pub unconfirmed: Vec<DigestId>,
+    /// Entries whose message may have been sent once too often: held.
+    pub held: Vec<DigestId>,
+}
+
+/// The store in a folder of its own. Dropping it waits until what was begun is written.
+#[derive(Debug)]
+pub struct SledStore {
+    place: String,
+    /// `None` only while dropping.
+    jobs: Option<mpsc::Sender<Job>>,
+    owner: Option<JoinHandle<()>>,
+}
+
+type Job = Box<dyn FnOnce(&mut Owner) + Send>;
+
+impl SledStore {
+    /// Opens the store in the folder `dir`, or creates it there.
+    ///
+    /// The folder must be the store's own and, so that it can be set aside when damaged, inside another one
+    /// that can be written. All leases in it end at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the folder cannot be written, [`StoreError::InUse`] if another process has had
+    /// it open for [`LOCK_WAIT`], [`StoreError::Damaged`], [`StoreError::TooNew`].
+    pub async fn open(dir: &Path, now: DateTime<Utc>) -> Result<Opened, StoreError> {
+        Self::open_within(dir, now, LOCK_WAIT).await
+    }
+
+    async fn open_within(dir: &Path, now: DateTime<Utc>, lock_wait: Duration) -> Result<Opened, StoreError> {
+        let place = dir.display().to_string();
+        let unopened = |why: String| StoreError::Io {
+            place: place.clone(),
+            doing: "opened",
+            why,
+        };
+        let (jobs, queue) = mpsc::channel();
+        let (answer, answered) = oneshot::channel();
+        let dir = dir.to_owned();
+        let owner = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || own(&dir, now, lock_wait, answer, &queue))
+            .map_err(|error| unopened(error.to_string()))?;
+        let (created, repaired, former_life) = answered
+            .await
+            .map_err(|_| unopened("the thread that opens it ended".into()))??;
+        Ok(Opened {
+            store: Self {
+                place,
+                jobs: Some(jobs),
+                owner: Some(owner),
+            },
+            created,
+            repaired,
+            former_life,
+        })
+    }
+
+    /// Runs a verb on the owner thread.
+    async fn call<R: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Tables) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let ended = || StoreError::Io {
+            place: self.place.clone(),
+            doing: "read",
+            why: "the thread that owns it has ended".into(),
+        };
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |owner| {
+            // Nobody to tell: the caller stopped waiting. What was to be done is done all the same.
+            drop(answer.send(owner.run(verb)));
+        });
+        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
+        jobs.send(job).map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(owner) = self.owner.take()
+            && owner.join().is_err()
+        {
+            tracing::error!(store.place = self.place, "the store's thread panicked while closing");
+        }
+    }
+}
+
+/// Renames the folder of a damaged store to `corrupt-TIME` beside it and returns the new path.
+///
+/// # Errors
+/// [`io::ErrorKind::ResourceBusy`] if a process has it open; whatever the renaming gives.
+pub fn quarantine(dir: &Path, now: DateTime<Utc>) -> io::Result<PathBuf> {
+    open::quarantine(dir, now)
+}
+
+type Opinion = Result<(bool, Option<String>, FormerLife), StoreError>;
+
+/// The owner thread.
+fn own(
+    dir: &Path,
+    now: DateTime<Utc>,
+    lock_wait: Duration,
+    answer: oneshot::Sender<Opinion>,
+    queue: &mpsc::Receiver<Job>,
+) {
+    let opening = match open::open(dir, now, lock_wait) {
+        Ok(opening) => opening,
+        Err(error) => return drop(answer.send(Err(error))),
+    };
+    let mut owner = Owner {
+        place: dir.display().to_string(),
+        tables: opening.tables,
+        failure: None,
+    };
+    // If the opener stopped waiting, the queue is closed too.
+    drop(answer.send(Ok((opening.created, opening.repaired, opening.former_life))));
+    while let Ok(job) = queue.recv() {
+        job(&mut owner);
+    }
+    // sled first, then the lock: whoever waits for it finds the files at rest.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(owner))) {
+        tracing::error!("closing the state panicked ({})", panic_text(&*panic));
+    }
+    drop(opening.lock);
+}
+
+struct Owner {
+    place: String,
+    tables: Tables,
+    /// The first failure of the database or the disk: doing what, and why.
+    failure: Option<(&'static str, String)>,
+}
+
+impl Owner {
+    fn run<R>(&mut self, verb: impl FnOnce(&mut Tables) -> Result<R, Fault>) -> Result<R, StoreError> {
+        if let Some((doing, why)) = &self.failure {
+            return Err(StoreError::Io {
+                place: self.place.clone(),
+                doing,
+                why: format!("it failed before ({why}); restart the service once that is mended"),
+            });
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| verb(&mut self.tables)))
+            .unwrap_or_else(|panic| Err(Fault::Panicked(panic_text(&*panic))));
+        result.map_err(|fault| {
+            let is_final = match &fault {
+                Fault::Sled { .. } | Fault::Sync(_) | Fault::Panicked(_) => true,
+                Fault::Unreadable(_) | Fault::TooLong(_) | Fault::Conflict(_) => false,
+            };
+            let error = report(&self.place, fault);
+            if is_final && let StoreError::Io { doing, why, .. } = &error {
+                self.failure = Some((doing, why.clone()));
+            }
+            error
+        })
+    }
+}
+
+/// A fault in the words of the store's callers.
+fn report(place: &str, fault: Fault) -> StoreError {
+    let place = place.to_owned();
+    let io = |place, doing, why| StoreError::Io { place, doing, why };
+    match fault {
+        Fault::Sled { doing, error } => io(place, doing, error.to_string()),
+        Fault::Sync(error) => io(place, "written", error.to_string()),
+        Fault::Panicked(what) => io(place, "written", format!("sled panicked: {what}")),
+        Fault::Unreadable(Unreadable(what)) => open::damaged(Path::new(&place), &what),
+        Fault::TooLong(what) => io(
+            place,
+            "written",
+            format!("{what} is longer than {} bytes", super::schema::BODY_BYTES_MAX),
+        ),
+        Fault::Conflict(what) => StoreError::Conflict(what),
+    }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+        .to_owned()
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.call(move |tables| verbs::commit(tables, &batch)).await
+    }
+
+    async fn subscribers(&self, ids: &[SubscriberId]) -> Result<Vec<Versioned<SubscriberState>>, StoreError> {
+        let ids = ids.to_vec();
+        self.call(move |tables| verbs::subscribers(tables, &ids)).await
+    }
+
+    async fn subscriber_ids(&self) -> Result<Vec<SubscriberId>, StoreError> {
+        self.call(|tables| verbs::subscriber_ids(tables)).await
+    }
+
+    async fn papers(&self, ids: &[VersionedId]) -> Result<Vec<Option<StoredPaper>>, StoreError> {
+        let ids = ids.to_vec();
+        self.call(move |tables| verbs::papers(tables, &ids)).await
+    }
+
+    async fn latest_papers(&self, ids: &[ArxivId]) -> Result<Vec<Option<StoredPaper>>, StoreError> {
+        let ids = ids.to_vec();
+        self.call(move |tables| verbs::latest_papers(tables, &ids)).await
+    }
+
+    async fn newest_papers(&self, below: Option<&ArxivId>, limit: usize) -> Result<Vec<StoredPaper>, StoreError> {
+        let below = below.cloned();
+        self.call(move |tables| verbs::newest_papers(tables, below.as_ref(), limit))
+            .await
+    }
+
+    async fn lease_due(
+        &self,
+        worker: &WorkerId,
+        now: DateTime<Utc>,
+        ttl: TimeDelta,
+        limit: usize,
+    ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
+        let worker = worker.clone();
+        self.call(move |tables| verbs::lease_due(tables, &worker, now, ttl, limit))
+            .await
+    }
+
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.call(|tables| verbs::next_due(tables)).await
+    }
+
+    async fn entry(&self, id: &DigestId) -> Result<Option<Versioned<OutboxEntry>>, StoreError> {
+        let id = id.clone();
+        self.call(move |tables| verbs::entry(tables, &id)).await
+    }
+
+    async fn entries(&self, filter: &EntryFilter) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
+        let filter = filter.clone();
+        self.call(move |tables| verbs::entries(tables, &filter)).await
+    }
+
+    async fn document(&self, kind: DocumentKind, key: &str) -> Result<Versioned<Document>, StoreError> {
+        let key = key.to_owned();
+        self.call(move |tables| verbs::document(tables, kind, &key)).await
+    }
+
+    async fn documents(&self, kind: DocumentKind) -> Result<Vec<Versioned<Document>>, StoreError> {
+        self.call(move |tables| verbs::documents(tables, kind)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.call(|tables| tables.get(Table::Meta, table::SCHEMA_KEY).map(drop))
+            .await
+    }
+}
