@@ -243,3 +243,336 @@ fn split(tree: Tree, room: usize) -> Vec<Tree> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::TimeZone as _;
+
+    use super::*;
+    use crate::matching::{
+        Matcher,
+        fixture::{corpus, python},
+    };
+
+    #[test]
+    fn a_term_becomes_one_parenthesised_query() {
+        let check = |term: &Term, categories: &[&[&str]], expected: &str| {
+            let categories: Vec<Vec<String>> = categories
+                .iter()
+                .map(|list| list.iter().map(|c| (*c).to_owned()).collect())
+                .collect();
+            assert_eq!(search_queries(term, &categories).unwrap(), [expected], "{term:?}");
+        };
+        let phrase = |text: &str| Term::phrase(text);
+        let query = |text: &str| Term::query(text);
+        check(
+            &phrase("quantum error correction"),
+            &[],
+            r#"(ti:"quantum error correction" OR abs:"quantum error correction")"#,
+        );
+        check(
+            &phrase("multi-agent"),
+            &[],
+            r#"(ti:"multi-agent" OR abs:"multi-agent")"#,
+        );
+        check(
+            &phrase("-omics"),
+            &[],
+            r#"(ti:"-omics" OR abs:"-omics" OR ti:"-omicses" OR abs:"-omicses")"#,
+        );
+        check(&phrase("R&D"), &[], r#"(ti:"R&D" OR abs:"R&D")"#);
+        check(&phrase("F#"), &[], r#"(ti:"F#" OR abs:"F#")"#);
+        check(
+            &phrase("100% renewable"),
+            &[],
+            r#"(ti:"100% renewable" OR abs:"100% renewable")"#,
+        );
+        check(
+            &phrase("A/B testing"),
+            &[],
+            r#"(ti:"A/B testing" OR abs:"A/B testing")"#,
+        );
+        check(
+            &phrase("what is 2+2=4?"),
+            &[],
+            r#"(ti:"what is 2+2=4?" OR abs:"what is 2+2=4?")"#,
+        );
+        check(
+            &phrase("LLM agents (survey"),
+            &[],
+            r#"(ti:"LLM agents survey" OR abs:"LLM agents survey")"#,
+        );
+        check(&phrase("a/b?c"), &[], r#"(ti:"a/b?c" OR abs:"a/b?c")"#);
+        check(
+            &phrase("x\" OR cat:cs.LG"),
+            &[],
+            r#"(ti:"x OR cat:cs.LG" OR abs:"x OR cat:cs.LG")"#,
+        );
+        check(
+            &phrase("O(n log n)"),
+            &[&["cs.*", "stat.ML"], &["cs.LG"]],
+            r#"((ti:"O n log n" OR abs:"O n log n") AND (cat:cs.* OR cat:math.IT OR cat:eess.SY OR cat:math.NA OR cat:stat.ML) AND (cat:cs.LG))"#,
+        );
+        check(&phrase("x1"), &[&["no such thing"]], r#"(ti:"x1" OR abs:"x1")"#);
+        check(
+            &query("(\"vision transformer\" OR ViT) AND NOT ti:survey"),
+            &[],
+            r#"((ti:"vision transformer" OR abs:"vision transformer") OR (ti:"ViT" OR abs:"ViT"))"#,
+        );
+        check(
+            &query("deep NEAR/3 ti:graph"),
+            &[],
+            r#"((ti:"deep" OR abs:"deep") AND (ti:"graph"))"#,
+        );
+        check(&query("co:CVPR AND \"of the\""), &[], r#"(co:"CVPR" OR co:"CVPRs")"#);
+        check(
+            &query("cat:math.IT AND univers*"),
+            &[],
+            r"((cat:math.IT OR cat:cs.IT) AND (ti:univ* OR abs:univ*))",
+        );
+        check(&Term::author("Jane Doe"), &[], r#"(au:"Jane Doe" OR au:"J Doe")"#);
+    }
+
+    #[test]
+    fn a_term_without_a_searchable_word_is_named() {
+        for text in ["to be or not to be", "it", "A* of the"] {
+            let error = search_queries(&Term::phrase(text), &[]).unwrap_err();
+            assert!(matches!(error, SearchError::NotSearchable { .. }), "{text}: {error}");
+        }
+        let error = search_queries(&Term::query("graph OR \"of the\""), &[]).unwrap_err();
+        assert!(matches!(error, SearchError::NotSearchable { .. }));
+        assert!(matches!(
+            search_queries(&Term::query("("), &[]),
+            Err(SearchError::Term(_))
+        ));
+    }
+
+    #[test]
+    fn a_window_holds_whole_minutes() {
+        let at = |minute, second| Utc.with_ymd_and_hms(2026, 11, 26, 0, minute, second).unwrap();
+        let check = |from, to, expected: &str| assert_eq!(within("(x)", from, to), expected);
+        check(
+            at(0, 0),
+            at(5, 0),
+            "((x) AND submittedDate:[202611260000 TO 202611260005])",
+        );
+        check(
+            at(0, 59),
+            at(5, 1),
+            "((x) AND submittedDate:[202611260000 TO 202611260006])",
+        );
+    }
+
+    #[test]
+    fn an_address_is_never_too_long() {
+        let words: Vec<String> = (0..190).map(|n| format!("\"word number {n}\"")).collect();
+        let accented = "Schrödinger Poincaré ".repeat(20);
+        let terms = [
+            Term::query(
+                words
+                    .join(" OR ")
+                    .chars()
+                    .take(3_980)
+                    .collect::<String>()
+                    .trim_end_matches(|c| c != '"'),
+            ),
+            Term::query(format!("({}) AND rare", words[..180].join(" OR "))),
+            Term::query(words[..150].join(" AND ")),
+            Term::phrase("深".repeat(166)),
+            Term::phrase(accented.trim()),
+            Term::query(format!("\"{}\"", "long ".repeat(700))),
+        ];
+        let categories = [
+            vec!["cs.*".to_owned(), "physics.acc-ph".to_owned()],
+            vec!["cs.LG".to_owned(); 2],
+        ];
+        for term in &terms {
+            let queries = search_queries(term, &categories).unwrap();
+            assert!(!queries.is_empty());
+            for query in &queries {
+                let query = within(query, DateTime::<Utc>::UNIX_EPOCH, DateTime::<Utc>::UNIX_EPOCH);
+                assert!(
+                    encoded_len(&query) + 200 < URL_BYTES_MAX,
+                    "{} bytes: {query}",
+                    encoded_len(&query)
+                );
+            }
+        }
+        // What is divided still asks for everything.
+        let all = search_queries(&terms[0], &[]).unwrap();
+        assert!(all.len() > 1);
+        assert!((0..150).all(|n| {
+            all.iter()
+                .any(|query| query.contains(&format!("ti:\"word number {n}\"")))
+        }));
+    }
+
+    #[test]
+    fn the_length_is_that_of_a_form_encoded_text() {
+        let url = reqwest::Url::parse_with_params("http://x", [("q", "(ti:\"é a-b_c.d*\" ~")]).unwrap();
+        let encoded = url.query().unwrap().strip_prefix("q=").unwrap();
+        assert_eq!(encoded_len("(ti:\"é a-b_c.d*\" ~"), encoded.len(), "{encoded}");
+    }
+
+    const PHRASES: [&str; 44] = [
+        "graph neural network",
+        "RAG",
+        "reinforcement learning",
+        "multi-agent",
+        "large language model",
+        "diffusion model",
+        "GNN",
+        "federated learning",
+        "chain of thought",
+        "hallucination",
+        "LLMs",
+        "NAS",
+        "GAN",
+        "state-of-the-art",
+        "bias",
+        "loss",
+        "Schrodinger",
+        "Schrödinger equation",
+        "Poincare",
+        "Frechet",
+        "k-means",
+        "zero-shot",
+        "AI",
+        "GPT-4o",
+        "3D",
+        "black hole",
+        "dark matter",
+        "transformer",
+        "attention is all you need",
+        "Monte Carlo",
+        "C++",
+        "fine-tuning",
+        "CO2",
+        "H2O",
+        "lens",
+        "virus",
+        "α",
+        "gamma-ray burst",
+        "learning to rank",
+        "user's intent",
+        "pre-trained",
+        "AIS",
+        "analysis",
+        "movie",
+    ];
+
+    const QUERIES: [&str; 20] = [
+        "(\"neural architecture search\" OR NAS) AND NOT ti:storage",
+        "ti:graph AND abs:network",
+        "transform* AND attention",
+        "universal* OR general*",
+        "relat* AND NOT cat:hep-th",
+        "deep NEAR/3 learning",
+        "cat:cs.LG AND policy",
+        "cat:math.IT OR cat:stat.TH",
+        "co:CVPR OR co:ICML",
+        "co:workshop",
+        "jr:Nature",
+        "au:\"Del Maestro\"",
+        "au:\"Y. Wang\"",
+        "au:\"Wei Zhang\"",
+        "=Bayesian AND prior",
+        "happ* OR stud*",
+        "ti:survey AND (LLM OR \"language model\")",
+        "quantum AND NOT (gravity OR ti:field)",
+        "generaliz* OR ability*",
+        "ti:\"on the\" OR ti:networks OR optimi*",
+    ];
+
+    /// Papers that the matcher accepts and arXiv's search, as the simulator imitates it, does not find.
+    #[test]
+    fn the_search_finds_all_that_the_matcher_accepts() {
+        let script = "
+import sys, json
+sys.path.insert(0, '.')
+import arxiv_sim as sim
+papers = [sim.Paper(json.loads(l)) for l in open('../arxiv/corpus.jsonl', encoding='utf-8')]
+index = sim.Index(papers)
+for q in sys.stdin.read().split('\\n'):
+    print(json.dumps([papers[n].id for n in index.search(sim.parse_query(sim.repair(q)))]))
+";
+        let Some(corpus) = corpus() else { return };
+        let mut terms: Vec<Term> = PHRASES.iter().map(|text| Term::phrase(*text)).collect();
+        terms.extend(
+            QUERIES
+                .iter()
+                .filter(|text| !text.contains("on the"))
+                .map(|text| Term::query(*text)),
+        );
+        terms.extend(["learning metrics", "generated network"].map(|text| Term {
+            stemming: true,
+            ..Term::phrase(text)
+        }));
+        terms.extend(
+            [
+                "Jane Doe",
+                "Wei Wang",
+                "Jean-Luc Example",
+                "Müller",
+                "ATLAS Collaboration",
+            ]
+            .map(Term::author),
+        );
+        let queries: Vec<(usize, String)> = terms
+            .iter()
+            .enumerate()
+            .flat_map(|(index, term)| {
+                search_queries(term, &[])
+                    .unwrap()
+                    .into_iter()
+                    .map(move |query| (index, query))
+            })
+            .collect();
+        let input: Vec<&str> = queries.iter().map(|(_, query)| query.as_str()).collect();
+        let Some(answers) = python(script, &input.join("\n")) else {
+            return;
+        };
+        let mut searched = vec![BTreeSet::new(); terms.len()];
+        for ((index, _), answer) in queries.iter().zip(answers.lines()) {
+            searched[*index].extend(serde_json::from_str::<Vec<String>>(answer).unwrap());
+        }
+        let mut accepted = 0;
+        let mut missed = Vec::new();
+        let matcher = Matcher::new(&terms).unwrap();
+        for paper in &corpus {
+            for found in matcher.find(paper) {
+                accepted += 1;
+                if !searched[found.term].contains(&paper.id.to_string()) {
+                    let around = |ranges: &[std::ops::Range<usize>], text: &str| -> Vec<String> {
+                        let near = |r: &std::ops::Range<usize>| {
+                            text.floor_char_boundary(r.start.saturating_sub(12))
+                                ..text.ceil_char_boundary((r.end + 12).min(text.len()))
+                        };
+                        ranges.iter().map(|range| text[near(range)].to_owned()).collect()
+                    };
+                    missed.push(format!(
+                        "{}: {} {:?} {:?} {:?}",
+                        terms[found.term].text,
+                        paper.id,
+                        around(&found.title, &paper.title),
+                        around(&found.abstract_text, &paper.abstract_text),
+                        found
+                            .authors
+                            .iter()
+                            .map(|a| paper.authors[*a].name.clone())
+                            .collect::<Vec<_>>(),
+                    ));
+                }
+            }
+        }
+        println!("{accepted} accepted, {} of them not found by the search:", missed.len());
+        missed.iter().for_each(|line| println!("  {line}"));
+        assert!(accepted > 5_000, "{accepted}");
+        assert!(missed.len() <= MISSED_MAX, "{missed:#?}");
+    }
+
+    /// Only what is no token of its own for arXiv may be missed.
+    const MISSED_MAX: usize = 12;
+}

@@ -2,60 +2,87 @@
 
 use super::normalise::fold;
 
-/// A name ready to be compared: words in normal form, the family name last.
+/// A name ready to be compared.
 ///
-/// `Doe, Jane` is read as `Jane Doe`; `Jr.` and the like are dropped. `J. Doe`, `Jane Doe`, `J. Q. Doe` and
-/// `Jane Quimby Doe` all fit each other: given names must agree in order as far as both are written, an initial
-/// agrees with every name it begins, and middle names may be missing on either side. A name that is the end
-/// of the other one fits too (`Del Maestro`, `ATLAS Collaboration`).
+/// `Doe, Jane` is read as `Jane Doe`; `Jr.` and the like and a leading `The` are dropped. `J. Doe`, `Jane Doe`,
+/// `J. Q. Doe` and `Jane Quimby Doe` all fit each other: given names must agree in order as far as both are
+/// written, an initial agrees with every name it begins, and middle names may be missing on either side. A
+/// family name alone fits everyone of that name (`Doe`, `Del Maestro`). Hyphens tie: `Wei Roe` is neither
+/// `Wei-Lin Roe` nor `Wei Doe-Roe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name {
-    words: Vec<String>,
+    /// The words in normal form, the family name's last one at the end; each in the parts that hyphens tie.
+    words: Vec<Vec<String>>,
 }
 
 const SUFFIXES: [&str; 5] = ["jr", "sr", "ii", "iii", "iv"];
 
+/// Words that begin a family name.
+const PARTICLES: [&str; 22] = [
+    "al", "bin", "da", "das", "de", "del", "della", "den", "der", "di", "do", "dos", "du", "el", "ibn", "la", "le",
+    "ten", "ter", "van", "von", "zu",
+];
+
 impl Name {
     /// Reads a name; `None` if it holds no word.
     pub(crate) fn new(name: &str) -> Option<Self> {
-        // Points part initials that are written together: `J.Q. Doe`.
-        let name = in_reading_order(name).replace(['.', '~'], " ");
-        let mut words: Vec<String> = fold(&name)
-            .split(' ')
-            .map(|word| word.chars().filter(|c| c.is_alphanumeric() || *c == '\'').collect())
-            .filter(|word: &String| word.chars().any(char::is_alphanumeric))
+        // Points part initials that are written together (`J.Q. Doe`) but not those that a hyphen ties (`J.-L. Roe`).
+        let name = in_reading_order(name).replace(".-", "-").replace(['.', '~'], " ");
+        let mut words: Vec<Vec<String>> = name
+            .split_whitespace()
+            .map(|word| {
+                let letters =
+                    |part: &str| -> String { part.chars().filter(|c| c.is_alphanumeric() || *c == '\'').collect() };
+                let parts = fold(word).split(' ').map(letters).collect::<Vec<_>>();
+                parts
+                    .into_iter()
+                    .filter(|part| part.chars().any(char::is_alphanumeric))
+                    .collect()
+            })
+            .filter(|parts: &Vec<String>| !parts.is_empty())
             .collect();
-        while words.len() > 1 && words.last().is_some_and(|last| is_name_suffix(last)) {
+        while words.len() > 1 && words.last().is_some_and(|last| is_name_suffix(&last.join(" "))) {
             words.pop();
+        }
+        if words.len() > 1 && words[0] == ["the"] {
+            words.remove(0);
         }
         (!words.is_empty()).then_some(Self { words })
     }
 
-    /// The family name's last word, which fitting names share.
+    /// The last part of the family name, which fitting names share.
     pub(crate) fn family(&self) -> &str {
-        // A name has at least one word.
-        self.words.last().map_or("", String::as_str)
-    }
-
-    /// The words before the family name's last one.
-    pub(crate) fn given(&self) -> &[String] {
-        &self.words[..self.words.len() - 1]
+        // A name has a word and a word has a part.
+        self.words
+            .last()
+            .and_then(|parts| parts.last())
+            .map_or("", String::as_str)
     }
 
     /// Whether both can be one person's name; `self` is the configured one.
     pub(crate) fn fits(&self, other: &Self) -> bool {
-        if other.words.ends_with(&self.words) {
-            return true;
+        if self.is_family_only() {
+            return other.words.ends_with(&self.words);
         }
-        if self.family() != other.family() {
-            return false;
+        let (mine, theirs) = (self.words.concat(), other.words.concat());
+        if mine.len() == theirs.len() && self.family() == other.family() {
+            // Someone writes with a blank what someone else ties with a hyphen.
+            return mine.iter().zip(&theirs).all(|(one, other)| part_agrees(one, other));
         }
-        match (self.given(), other.given()) {
-            ([first, middle @ ..], [other_first, other_middle @ ..]) => {
-                agree(first, other_first) && (follows(middle, other_middle) || follows(other_middle, middle))
+        match (self.words.as_slice(), other.words.as_slice()) {
+            ([first, middle @ .., family], [other_first, other_middle @ .., other_family]) => {
+                family == other_family
+                    && word_agrees(first, other_first)
+                    && (follows(middle, other_middle) || follows(other_middle, middle))
             }
             _ => false,
         }
+    }
+
+    fn is_family_only(&self) -> bool {
+        self.words[..self.words.len() - 1]
+            .iter()
+            .all(|word| matches!(word.as_slice(), [part] if PARTICLES.contains(&part.as_str())))
     }
 }
 
@@ -73,15 +100,25 @@ pub(crate) fn is_name_suffix(word: &str) -> bool {
 }
 
 /// Equal, or one is the other's initial.
-fn agree(one: &str, other: &str) -> bool {
+fn part_agrees(one: &str, other: &str) -> bool {
     let is_initial = |short: &str, long: &str| short.chars().count() == 1 && long.starts_with(short);
     one == other || is_initial(one, other) || is_initial(other, one)
 }
 
+/// Part by part; a single initial stands for a whole word, hyphens or not.
+fn word_agrees(one: &[String], other: &[String]) -> bool {
+    match (one, other) {
+        ([initial], [first, ..]) | ([first, ..], [initial]) if initial.chars().count() == 1 => {
+            first.starts_with(initial.as_str())
+        }
+        _ => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| part_agrees(one, other)),
+    }
+}
+
 /// Whether the words of `some` occur among `all` in order.
-fn follows(some: &[String], all: &[String]) -> bool {
+fn follows(some: &[Vec<String>], all: &[Vec<String>]) -> bool {
     let mut all = all.iter();
-    some.iter().all(|word| all.any(|other| agree(word, other)))
+    some.iter().all(|word| all.any(|other| word_agrees(word, other)))
 }
 
 #[cfg(test)]
@@ -116,6 +153,16 @@ mod tests {
         check("Doe", "Jane Doe", true);
         check("Del Maestro", "Adrian Del Maestro", true);
         check("Jean-Luc Example", "J.-L. Example", true);
+        check("Jean-Luc Example", "J. Example", true);
+        check("Jean-Luc Example", "Jean Luc Example", true);
+        check("Jean-Luc Example", "J.L. Example", true);
+        check("Wei Roe", "Wei-Lin Roe", false);
+        check("Wei Roe", "Xiao-wei Roe", false);
+        check("Wei Roe", "Xiao Wei Roe", false);
+        check("Wei Roe", "Wei Doe-Roe", false);
+        check("Roe", "Doe-Roe", false);
+        check("van der Roe", "Ana van der Roe", true);
+        check("Ana van der Roe", "A. van der Roe", true);
         check("José Núñez", "Jose Nunez", true);
         check("ATLAS Collaboration", "The ATLAS Collaboration", true);
         check("O'Neil", "Ann O’Neil", true);

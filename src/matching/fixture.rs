@@ -60,3 +60,32 @@ pub(crate) fn corpus() -> Option<Vec<Paper>> {
     });
     Some(papers.collect())
 }
+
+/// Runs a Python script in `../shared/sim` with one argument line per input; `None`, with the reason printed,
+/// where Python or the data is absent.
+pub(crate) fn python(script: &str, input: &str) -> Option<String> {
+    use std::{
+        io::Write as _,
+        process::{Command, Stdio},
+    };
+    if !fs::exists(format!("{SHARED}/sim/arxiv_sim.py")).unwrap_or(false) {
+        println!("skipped: ../shared is absent");
+        return None;
+    }
+    let child = Command::new("python3")
+        .args(["-c", script])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(format!("{SHARED}/sim"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("skipped: python3 is absent");
+        return None;
+    };
+    // Dropped at once, so that the script sees the end of its input.
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the script failed");
+    Some(String::from_utf8(output.stdout).unwrap())
+}

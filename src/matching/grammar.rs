@@ -453,7 +453,7 @@ mod tests {
         check("x NOT y", 3, "AND NOT");
         check("(x OR y", 1, "never closed");
         check("x) OR y", 2, "found `)`");
-        check("é \"open", 3, "never closed");
+        check("é OR \"open", 6, "never closed");
         check("title:x", 1, "title:");
         check("x OR !!", 6, "letter or digit");
         check("NOT x", 1, "only exclude");

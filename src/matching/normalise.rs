@@ -416,7 +416,7 @@ mod tests {
         };
         check("The Schrödinger–Bridge", "schrodinger bridge", "Schrödinger–Bridge");
         check("a  deep\n  graph", "deep graph", "deep\n  graph");
-        check("ﬁne-tuning", "ne", "ﬁne");
+        check("ﬁne-tuning", "ine", "ﬁne");
         check("u\u{308}ber alles", "uber", "u\u{308}ber");
         check("Straße", "strasse", "Straße");
     }

@@ -338,7 +338,8 @@ fn prefixes(prefix: &str, is_stemmed: bool) -> Vec<String> {
 
 /// The part of a word's beginning that its stem surely keeps.
 fn stem_start(prefix: &str) -> &str {
-    let mut kept = prefix;
+    // Stemming turns a final y to i before it looks at suffixes.
+    let mut kept = prefix.strip_suffix('y').unwrap_or(prefix);
     let mut is_open = true;
     loop {
         let shorter = (0..kept.len())
@@ -460,7 +461,7 @@ mod tests {
         check("C++", &["\"C++\""]);
         check(".NET", &["\".NET\""]);
         check("what is 2+2=4?", &["\"what is 2+2=4?\""]);
-        check("[CLS] \"token\\", &["\"CLS token\""]);
+        check("[LLM] \"token\\", &["\"LLM token\""]);
         check("O'Neil", &["\"O'Neil\"", "\"O\u{2019}Neil\""]);
         check("to be or not", &[]);
         check("深度学习", &["\"深度学习\""]);
@@ -474,6 +475,7 @@ mod tests {
         check("graph", &["graph*"]);
         check("universal", &["univ*"]);
         check("relational", &["rel*"]);
+        check("ability", &["abil*"]);
         check("hopp", &["hop*"]);
         check("graph-neur", &["\"graph\""]);
         assert_eq!(forms("transformer", Spelling::Prefix, false), ["transformer*"]);
