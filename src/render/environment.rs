@@ -1,0 +1,296 @@
+//! The templates: built in, each one overridable, checked before the first mail.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use minijinja::{
+    AutoEscape, Environment, Output, State, UndefinedBehavior, Value, context, escape_formatter,
+    syntax::SyntaxConfig,
+    value::{Serde, ValueKind},
+};
+
+use super::{
+    Settings,
+    clean::{escape_into, is_banned},
+    kind_name,
+    palette::{DARK, LIGHT},
+    sample,
+    view::Page,
+    wrap::wrap,
+};
+use crate::model::DigestKind;
+
+/// What one template may do, in the engine's instructions: a digest of 2,000 papers takes about a tenth of it.
+const FUEL: u64 = 20_000_000;
+/// The largest template file.
+const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
+
+const BUILT_IN: [(&str, &str); 13] = [
+    ("layout.html.j2", include_str!("../../templates/layout.html.j2")),
+    ("cards.html.j2", include_str!("../../templates/cards.html.j2")),
+    ("layout.txt.j2", include_str!("../../templates/layout.txt.j2")),
+    ("cards.txt.j2", include_str!("../../templates/cards.txt.j2")),
+    (
+        "digest.subject.txt.j2",
+        include_str!("../../templates/digest.subject.txt.j2"),
+    ),
+    ("digest.txt.j2", include_str!("../../templates/digest.txt.j2")),
+    ("digest.html.j2", include_str!("../../templates/digest.html.j2")),
+    (
+        "quiet.subject.txt.j2",
+        include_str!("../../templates/quiet.subject.txt.j2"),
+    ),
+    ("quiet.txt.j2", include_str!("../../templates/quiet.txt.j2")),
+    ("quiet.html.j2", include_str!("../../templates/quiet.html.j2")),
+    (
+        "welcome.subject.txt.j2",
+        include_str!("../../templates/welcome.subject.txt.j2"),
+    ),
+    ("welcome.txt.j2", include_str!("../../templates/welcome.txt.j2")),
+    ("welcome.html.j2", include_str!("../../templates/welcome.html.j2")),
+];
+
+/// An overriding template that is not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateProblem {
+    /// Its file.
+    pub file: PathBuf,
+    /// The line, where one can be named.
+    pub line: Option<usize>,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for TemplateProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        write!(f, ": {}; the built-in template is used", self.reason)
+    }
+}
+
+/// The directory of overriding templates cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("templates_dir {} cannot be read; create it, or remove the key to use the built-in templates", dir.display())]
+pub struct TemplateError {
+    /// The configured directory.
+    pub dir: PathBuf,
+    source: io::Error,
+}
+
+/// The templates in use.
+#[derive(Debug)]
+pub(super) struct Templates {
+    built_in: Environment<'static>,
+    /// With the overrides, if there are any.
+    overridden: Option<Environment<'static>>,
+    dir: PathBuf,
+    pub(super) problems: Vec<TemplateProblem>,
+}
+
+impl Templates {
+    /// Reads the overrides and tries each kind of mail on a sample; what fails is left out.
+    pub(super) fn load(dir: Option<&Path>, settings: &Settings) -> Result<Self, TemplateError> {
+        let mut templates = Self {
+            built_in: environment(&BTreeMap::new()).0,
+            overridden: None,
+            dir: dir.unwrap_or(Path::new("")).to_owned(),
+            problems: Vec::new(),
+        };
+        let Some(dir) = dir else { return Ok(templates) };
+        let mut overrides = read(dir, &mut templates.problems).map_err(|source| TemplateError {
+            dir: dir.to_owned(),
+            source,
+        })?;
+        // Each turn uses what compiles and drops one that fails on the sample, so this ends.
+        while !overrides.is_empty() {
+            let (env, broken) = environment(&overrides);
+            for (name, error) in broken {
+                overrides.remove(name);
+                templates.problems.push(problem(dir, name, &error));
+            }
+            let Some((kind, error)) = failing_kind(&env, settings) else {
+                templates.overridden = (!overrides.is_empty()).then_some(env);
+                break;
+            };
+            // An override may also misuse a built-in template: then the error names that one, and all overrides of
+            // this kind of mail, or else of what they share, are under suspicion.
+            let culprit = error.name().unwrap_or_default();
+            let suspects: Vec<&'static str> = match overrides.keys().find(|name| **name == culprit) {
+                Some(name) => vec![*name],
+                None => {
+                    let own: Vec<_> = overrides
+                        .keys()
+                        .copied()
+                        .filter(|name| name.starts_with(kind))
+                        .collect();
+                    if own.is_empty() {
+                        overrides.keys().copied().collect()
+                    } else {
+                        own
+                    }
+                }
+            };
+            for name in suspects {
+                overrides.remove(name);
+                templates.problems.push(problem(dir, name, &error));
+            }
+        }
+        Ok(templates)
+    }
+
+    /// Renders the parts from one page, with the overrides or else all of them with the built-in templates.
+    pub(super) fn render(
+        &self,
+        parts: &[String],
+        page: Page,
+    ) -> Result<(Vec<String>, Option<TemplateProblem>), minijinja::Error> {
+        let page = values(page);
+        let mut fell_back = None;
+        if let Some(env) = &self.overridden {
+            match all(env, parts, &page) {
+                Ok(rendered) => return Ok((rendered, None)),
+                Err(error) => {
+                    fell_back = Some(problem(&self.dir, error.name().unwrap_or(&parts[0]), &error));
+                }
+            }
+        }
+        Ok((all(&self.built_in, parts, &page)?, fell_back))
+    }
+}
+
+fn values(page: Page) -> Value {
+    context! { page => Value::from(Serde(page)), light => Value::from(Serde(LIGHT)), dark => Value::from(Serde(DARK)) }
+}
+
+fn all(env: &Environment<'_>, parts: &[String], page: &Value) -> Result<Vec<String>, minijinja::Error> {
+    parts
+        .iter()
+        .map(|name| env.get_template(name)?.render(page.clone()))
+        .collect()
+}
+
+/// The first kind of mail that fails on its sample, and how.
+fn failing_kind(env: &Environment<'_>, settings: &Settings) -> Option<(&'static str, minijinja::Error)> {
+    [DigestKind::Digest, DigestKind::Quiet, DigestKind::Welcome]
+        .into_iter()
+        .find_map(|kind| {
+            let name = kind_name(kind);
+            let parts = ["subject.txt", "txt", "html"].map(|part| format!("{name}.{part}.j2"));
+            let page = values(sample::page(kind, settings));
+            all(env, &parts, &page).err().map(|error| (name, error))
+        })
+}
+
+fn problem(dir: &Path, name: &str, error: &minijinja::Error) -> TemplateProblem {
+    TemplateProblem {
+        file: dir.join(name),
+        line: error.line(),
+        reason: error.detail().map_or_else(
+            || error.kind().to_string(),
+            |detail| format!("{}: {detail}", error.kind()),
+        ),
+    }
+}
+
+/// The overriding files by template name. Files that override nothing are told, since a misspelt name would
+/// otherwise do nothing in silence.
+fn read(dir: &Path, problems: &mut Vec<TemplateProblem>) -> io::Result<BTreeMap<&'static str, String>> {
+    let mut overrides = BTreeMap::new();
+    let mut files: Vec<PathBuf> = fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()?;
+    files.sort();
+    for file in files {
+        if file.extension().is_none_or(|extension| extension != "j2") {
+            continue;
+        }
+        let known = BUILT_IN
+            .iter()
+            .find(|(name, _)| file.file_name().is_some_and(|own| own == *name));
+        let source = match known {
+            None => Err("no template is called so".to_owned()),
+            Some((name, _)) => match fs::metadata(&file) {
+                Ok(meta) if meta.len() > TEMPLATE_BYTES_MAX => Err(format!("larger than {TEMPLATE_BYTES_MAX} bytes")),
+                _ => fs::read_to_string(&file)
+                    .map(|text| (*name, text))
+                    .map_err(|error| error.to_string()),
+            },
+        };
+        match source {
+            Ok((name, text)) => {
+                overrides.insert(name, text);
+            }
+            Err(reason) => problems.push(TemplateProblem {
+                file,
+                line: None,
+                reason,
+            }),
+        }
+    }
+    Ok(overrides)
+}
+
+/// A fresh environment, with the overrides that do not compile left out and named.
+fn environment(
+    overrides: &BTreeMap<&'static str, String>,
+) -> (Environment<'static>, Vec<(&'static str, minijinja::Error)>) {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_fuel(Some(FUEL));
+    env.set_debug(false);
+    env.set_syntax(syntax());
+    env.set_formatter(write_value);
+    env.add_filter("wrap", |text: String, indent: Option<usize>| {
+        wrap(&text, indent.unwrap_or(0))
+    });
+    let mut broken = Vec::new();
+    for (name, source) in BUILT_IN {
+        if let Some(own) = overrides.get(name) {
+            match env.add_template_owned(name, own.clone()) {
+                Ok(()) => continue,
+                Err(error) => broken.push((name, error)),
+            }
+        }
+        env.add_template(name, source)
+            .expect("the built-in templates are compiled by a test");
+    }
+    (env, broken)
+}
+
+/// A tag on a line of its own leaves no line behind.
+fn syntax() -> SyntaxConfig {
+    SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+        .expect("the usual delimiters differ from each other")
+}
+
+/// Writes a value into the page. Strings lose control characters, and are escaped in HTML unless they were made as
+/// HTML here. (The engine's own escape also turns `/` into six bytes, which makes every address longer.)
+fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+    if value.kind() != ValueKind::String || value.is_safe() {
+        return escape_formatter(out, state, value);
+    }
+    let text: String = value
+        .as_str()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| *c == '\n' || matches!(c, '\u{2068}' | '\u{2069}') || !is_banned(*c))
+        .collect();
+    let written = match state.auto_escape() {
+        AutoEscape::None => out.write_str(&text),
+        _ => {
+            let mut escaped = String::with_capacity(text.len() + text.len() / 8);
+            escape_into(&mut escaped, &text);
+            out.write_str(&escaped)
+        }
+    };
+    written.map_err(minijinja::Error::from)
+}

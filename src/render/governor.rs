@@ -1,0 +1,165 @@
+//! How much fits into one mail. Gmail cuts HTML at about 102 kB, and what it hides first is how to stop.
+
+use super::{PersonalLinks, RenderError, Renderer, Sources};
+use crate::model::{ArxivId, DigestRecord, Shown};
+
+/// No limit below this is honoured, in bytes: one paper with everything around it always fits.
+pub const HTML_BYTES_MIN: usize = 40_000;
+
+/// The least that any paper's row takes, in bytes as it travels. It spares rendering what cannot fit anyway.
+const ROW_BYTES_MIN: usize = 400;
+
+/// A digest that fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fitted {
+    /// What to enqueue.
+    pub record: DigestRecord,
+    /// Papers that did not fit: they stay pending, and the record counts them as waiting.
+    pub cut: Vec<ArxivId>,
+}
+
+impl Renderer {
+    /// Cuts a digest down to `html_bytes_max` before it is enqueued.
+    ///
+    /// From the bottom of the mail upwards abstracts are shortened, then papers shown by title only; then papers are
+    /// left for the next digest, always the last of the longest section, so that no keyword is silenced by another.
+    /// At least one paper stays.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn fit(
+        &self,
+        record: DigestRecord,
+        sources: &Sources<'_>,
+        links: &PersonalLinks,
+    ) -> Result<Fitted, RenderError> {
+        let bytes_max = self.settings.html_bytes_max.max(HTML_BYTES_MIN);
+        let plan = Plan::new(record);
+        let fits = |step: usize| -> Result<bool, RenderError> {
+            let fitted = plan.at(step);
+            let rendered = self.render(&fitted.record, sources, links)?;
+            Ok(quoted_printable_len(&rendered.html) <= bytes_max)
+        };
+        let mut low = plan.first_step(bytes_max / ROW_BYTES_MIN);
+        if fits(low)? {
+            return Ok(plan.at(low));
+        }
+        // `low` is too large, `high` is the last resort; in between the size only falls.
+        let mut high = plan.n_steps();
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if fits(middle)? {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Ok(plan.at(high))
+    }
+}
+
+/// The order in which a digest gives way, one paper at each step.
+struct Plan {
+    record: DigestRecord,
+    /// Papers (section, place) whose abstract can be shortened, from the bottom.
+    shorten: Vec<(usize, usize)>,
+    /// Papers that can be shown by title only, from the bottom.
+    bare: Vec<(usize, usize)>,
+    /// Sections that lose their last paper, in turn.
+    drop: Vec<usize>,
+}
+
+impl Plan {
+    fn new(record: DigestRecord) -> Self {
+        let places = |least: Shown| -> Vec<(usize, usize)> {
+            let mut places: Vec<(usize, usize)> = Vec::new();
+            for (section, papers) in record.sections.iter().enumerate() {
+                let fitting = papers.papers.iter().enumerate();
+                places.extend(
+                    fitting
+                        .filter(|(_, paper)| paper.shown >= least && paper.replaces.is_none())
+                        .map(|(place, _)| (section, place)),
+                );
+            }
+            places.reverse();
+            places
+        };
+        let (shorten, bare) = (places(Shown::Full), places(Shown::Short));
+        let mut lengths: Vec<usize> = record.sections.iter().map(|section| section.papers.len()).collect();
+        let mut drop = Vec::new();
+        for _ in 1..lengths.iter().sum() {
+            // The last of the longest: `max_by_key` gives the last of equals.
+            if let Some((section, length)) = lengths.iter_mut().enumerate().max_by_key(|(_, length)| **length) {
+                *length -= 1;
+                drop.push(section);
+            }
+        }
+        Self {
+            record,
+            shorten,
+            bare,
+            drop,
+        }
+    }
+
+    fn n_steps(&self) -> usize {
+        self.shorten.len() + self.bare.len() + self.drop.len()
+    }
+
+    /// The first step that is worth trying when at most `papers_max` papers can fit.
+    fn first_step(&self, papers_max: usize) -> usize {
+        let n_papers = self.record.papers().count();
+        match n_papers.checked_sub(papers_max.max(1)) {
+            None | Some(0) => 0,
+            Some(excess) => self.shorten.len() + self.bare.len() + excess,
+        }
+    }
+
+    fn at(&self, step: usize) -> Fitted {
+        let mut record = self.record.clone();
+        let n_shorten = step.min(self.shorten.len());
+        let n_bare = (step - n_shorten).min(self.bare.len());
+        let n_drop = (step - n_shorten - n_bare).min(self.drop.len());
+        for (places, shown) in [
+            (&self.shorten[..n_shorten], Shown::Short),
+            (&self.bare[..n_bare], Shown::Title),
+        ] {
+            for (section, place) in places {
+                record.sections[*section].papers[*place].shown = shown;
+            }
+        }
+        let mut cut = Vec::with_capacity(n_drop);
+        for section in &self.drop[..n_drop] {
+            let section = &mut record.sections[*section];
+            if let Some(paper) = section.papers.pop() {
+                cut.push(paper.id);
+                section.n_waiting += 1;
+            }
+        }
+        Fitted { record, cut }
+    }
+}
+
+/// The size of a text in quoted-printable (RFC 2045, 6.7) with lines of at most 76 characters, never too small by
+/// whatever way an encoder breaks lines between two encoded characters.
+pub fn quoted_printable_len(text: &str) -> usize {
+    /// A line ends before a sequence of three that would overrun, so each holds at least this many characters.
+    const LINE_LEN_MIN: usize = 73;
+    /// `=`, CR, LF.
+    const SOFT_BREAK_LEN: usize = 3;
+    text.split('\n')
+        .map(|line| {
+            let blank_at_end = matches!(line.as_bytes().last(), Some(b' ' | b'\t'));
+            let encoded: usize = line
+                .bytes()
+                .map(|byte| match byte {
+                    b'=' => 3,
+                    b' '..=b'~' | b'\t' => 1,
+                    _ => 3,
+                })
+                .sum::<usize>()
+                + if blank_at_end { 2 } else { 0 };
+            encoded + encoded.saturating_sub(1) / LINE_LEN_MIN * SOFT_BREAK_LEN + 2
+        })
+        .sum()
+}

@@ -1,0 +1,95 @@
+//! Invented mails with every feature in them, on which overriding templates are tried before they are used.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Marks, PersonalLinks, Settings, Sources, view::Page};
+use crate::model::{
+    ArxivId, Author, CoverageNote, DigestId, DigestKind, DigestRecord, IncompleteKeyword, Paper, PaperRecord,
+    SectionRecord, Shown, SubscriberId, Term, VersionedId,
+};
+
+/// The page of one invented mail.
+pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
+    let frozen_at = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000);
+    let keywords: Vec<(String, Term)> = ["graph neural network", "causal inference"]
+        .iter()
+        .map(|name| ((*name).to_owned(), Term::phrase(*name)))
+        .collect();
+    let sections = (0_u16..2)
+        .map(|keyword| SectionRecord {
+            keyword,
+            papers: (1_u32..=4)
+                .filter_map(|number| {
+                    Some(PaperRecord {
+                        id: ArxivId::from_parts(2024, 10, number + 4 * u32::from(keyword))?,
+                        version: 2,
+                        shown: [Shown::Full, Shown::Short, Shown::Title, Shown::Title][number as usize - 1],
+                        also: vec![1 - keyword],
+                        replaces: (number == 4).then_some((1, frozen_at)),
+                    })
+                })
+                .collect(),
+            n_waiting: 3,
+            n_skipped: 1,
+        })
+        .filter(|_| kind != DigestKind::Quiet)
+        .collect();
+    let record = DigestRecord {
+        id: DigestId {
+            subscriber: SubscriberId("ana".to_owned()),
+            number: 1,
+        },
+        kind,
+        address: "ana@example.net".to_owned(),
+        name: Some("Ana".to_owned()),
+        frozen_at,
+        zone: "UTC".to_owned(),
+        keywords,
+        sections,
+        coverage: CoverageNote {
+            announcement: Some(frozen_at.date_naive()),
+            n_complete: 1,
+            n_keywords: 2,
+            incomplete: vec![IncompleteKeyword {
+                keyword: "causal inference".to_owned(),
+                since: frozen_at,
+                why: "invented".to_owned(),
+            }],
+            ..CoverageNote::default()
+        },
+        shared: false,
+    };
+    let links = PersonalLinks {
+        unsubscribe_url: Some("https://papers.example.org/u/token".to_owned()),
+        ..PersonalLinks::default()
+    };
+    let sources = Sources {
+        papers: &|id| Some(Arc::new(paper(id, frozen_at))),
+        marks: &|_| Marks {
+            title: vec![0..3],
+            abstract_text: vec![0..3],
+        },
+    };
+    Page::new(&record, &sources, &links, settings)
+}
+
+fn paper(id: &VersionedId, submitted: DateTime<Utc>) -> Paper {
+    Paper {
+        id: id.id.clone(),
+        version: id.version,
+        title: format!("An invented paper, number {}", id.id.number()),
+        authors: (1..=9)
+            .map(|number| Author::named(format!("Author {number}")))
+            .collect(),
+        abstract_text: "It says what such papers say. ".repeat(30),
+        submitted: Some(submitted),
+        updated: Some(submitted),
+        categories: vec!["cs.LG".to_owned(), "stat.ML".to_owned()],
+        comment: Some("9 pages, ICLR 2026".to_owned()),
+        journal_ref: None,
+        doi: Some("10.1000/182".to_owned()),
+        withdrawn: id.id.number() == 8,
+    }
+}
