@@ -169,7 +169,7 @@ fn says_withdrawn(text: &str, is_comment: bool) -> bool {
         "therefore",
         "also",
     ];
-    if !contains_ignore_case(text, "withdrawn") {
+    if !text.to_ascii_lowercase().contains("withdrawn") {
         return false;
     }
     text.split(['.', ';', '!', '\n']).any(|sentence| {
@@ -212,12 +212,6 @@ fn says_withdrawn(text: &str, is_comment: bool) -> bool {
             about_the_paper || joined
         })
     })
-}
-
-fn contains_ignore_case(text: &str, word: &str) -> bool {
-    text.as_bytes()
-        .windows(word.len())
-        .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]
