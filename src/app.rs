@@ -143,7 +143,7 @@ pub struct App {
     /// What deliveries work with.
     pub delivery: delivery::Context,
     /// Runs never overlap: whoever makes one holds this.
-    pub run_lock: tokio::sync::Mutex<()>,
+    pub run_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Reads and checks the configuration, with every term judged by the matcher that will use it.
@@ -196,7 +196,7 @@ impl App {
             worker: WorkerId(format!("{}.{}", process::id(), SystemClock.now().timestamp_millis())),
             settings: delivery_settings(&config),
         };
-        Ok(Self { config, warnings, store, clock, roster, run, delivery, run_lock: tokio::sync::Mutex::new(()) })
+        Ok(Self { config, warnings, store, clock, roster, run, delivery, run_lock: Arc::default() })
     }
 }
 

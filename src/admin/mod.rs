@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::{check, probe},
-    run::{run_due, run_everyone},
+    run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
 use crate::app::{App, AppError, Exit};
 

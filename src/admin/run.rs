@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Reply, json};
@@ -10,7 +10,7 @@ use crate::{
     app::{App, AppError, Exit},
     delivery::{self, Delivered},
     model::{EntryState, Slot, SubscriberId},
-    run::{self, Report, SlotBook},
+    run::{self, Recorded, Report, SlotBook},
     store::{Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
 };
 
@@ -80,6 +80,52 @@ async fn run_for(
     let recorded = run::fetch_and_record(&app.run, &app.roster, &mut report).await?;
     run::assemble_and_enqueue(&app.run, &app.roster, people, &recorded, &mut report).await?;
     let delivered = deliver(app, stop).await?;
+    account(app, &mut report, &delivered).await?;
+    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    keep(app, &report).await?;
+    log(&report);
+    Ok(report)
+}
+
+/// A fetch whose papers are recorded, for the slots that it serves.
+#[derive(Debug)]
+pub struct Fetch {
+    /// What it left behind.
+    pub recorded: Recorded,
+    /// Its part of the report.
+    pub report: Report,
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took, by the machine's clock.
+    pub duration: TimeDelta,
+}
+
+/// Fetches for everyone, and records.
+pub async fn fetch(app: &App) -> Result<Fetch, StoreError> {
+    let _alone = app.run_lock.lock().await;
+    let began = tokio::time::Instant::now();
+    let at = app.clock.now();
+    let mut report = Report::default();
+    let recorded = run::fetch_and_record(&app.run, &app.roster, &mut report).await?;
+    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    keep(app, &report).await?;
+    log(&report);
+    Ok(Fetch { recorded, report, at, duration: TimeDelta::from_std(began.elapsed()).unwrap_or(TimeDelta::zero()) })
+}
+
+/// Assembles and sends the digests of the people whose slot has come.
+pub async fn serve_slots(
+    app: &App,
+    people: &[SubscriberId],
+    slot: Option<Slot>,
+    fetch: &Fetch,
+    stop: &CancellationToken,
+) -> Result<Report, StoreError> {
+    let _alone = app.run_lock.lock().await;
+    let began = tokio::time::Instant::now();
+    let mut report = Report { slot, began: Some(app.clock.now()), duration_ms: 0, ..fetch.report.clone() };
+    run::assemble_and_enqueue(&app.run, &app.roster, people, &fetch.recorded, &mut report).await?;
+    let delivered = delivery::deliver(&app.delivery, app.clock.now(), stop).await?;
     account(app, &mut report, &delivered).await?;
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     keep(app, &report).await?;

@@ -1,7 +1,7 @@
 //! The command line: parse, call, print, exit status.
 
 mod progress;
-mod serve;
+
 
 use std::{
     io::{IsTerminal, Write},
@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Environment, Loaded},
     daemon::socket,
-    demo,
+
     telemetry::{self, LogFormat},
 };
 
@@ -199,8 +199,8 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
             clap_mangen::Man::new(definition()).render(&mut bytes).map_err(anyhow::Error::new)?;
             Ok(Reply::done(String::from_utf8_lossy(&bytes).into_owned()))
         }
-        Sub::Demo { out } => demo::run(&out).await.map(Reply::done),
-        Sub::Serve => serve::serve(&path).await,
+        Sub::Demo { out } => Err(AppError::Usage(out.display().to_string())),
+        Sub::Serve => crate::daemon::serve(&path).await,
         Sub::Check { online } => check(&path, online).await,
         Sub::Run { due, dry_run, out, now, resume, json } => {
             let dry_run_out = out.filter(|_| dry_run).map(absolute).transpose()?;

@@ -114,6 +114,15 @@ pub struct Config {
     pub settings: BTreeMap<String, String>,
 }
 
+/// Checks one mail address and brings its domain into ASCII form, for commands that take one.
+///
+/// # Errors
+///
+/// What is wrong with it and how to write it.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    mailbox::parse_address(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.mend))
+}
+
 impl Config {
     /// Why arXiv itself must not be asked under the configured contact; `None` when it may.
     pub fn contact_problem(&self) -> Option<String> {

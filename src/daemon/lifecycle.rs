@@ -1,0 +1,244 @@
+//! Start, signals, reload and stop.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::RwLock,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Shared, bell::Bell, note_clock, notify, socket, turn, watch::Watch};
+use crate::{
+    admin::Reply,
+    app::{self, App, AppError, Exit, Options},
+    config::{self, Environment},
+    store::StoreError,
+};
+
+/// How often files are looked at and the watchdog is fed.
+const LOOK: Duration = Duration::from_secs(2);
+/// A turn that takes longer than all its budgets together is stuck.
+const TURN_MAX: Duration = Duration::from_secs(3 * 3600);
+/// Without a turn for this long the bell or the brain is stuck.
+const SILENCE_MAX: Duration = Duration::from_secs(180);
+/// The store must answer within this time.
+const PING_MAX: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM or SIGINT, or until something happens that cannot heal.
+pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
+    let environment = Environment::from_process();
+    let loaded = app::load_config(config_path, &environment)?;
+    if let Some(problem) = loaded.config.contact_problem() {
+        return Err(AppError::Setting(problem));
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = Signals::new().map_err(anyhow::Error::new)?;
+    let app = Arc::new(App::open(loaded, &Options::default()).await?);
+    note_clock(&*app.store, app.clock.now()).await?;
+    let mut watch = Watch::new(&app.config);
+    let socket_path = socket::path(&app.config, &environment);
+    let shared = Arc::new(Shared {
+        config_path: config_path.to_owned(),
+        app: RwLock::new(Arc::clone(&app)),
+        stop: CancellationToken::new(),
+        bell: Bell::default(),
+    });
+    match socket::listen(&socket_path) {
+        Ok(listener) => {
+            tokio::spawn(socket::answer(listener, Arc::clone(&shared)));
+        }
+        Err(error) => tracing::warn!(
+            path = %socket_path.display(), %error,
+            "no control socket: the other commands will not reach this daemon"
+        ),
+    }
+    let mut scheduler = shared.bell.hang().await.map_err(anyhow::Error::new)?;
+    let pulse = Arc::new(Pulse::default());
+    let mut brain = tokio::spawn(think(Arc::clone(&shared), Arc::clone(&pulse)));
+    shared.bell.ring();
+    greet(&app, config_path);
+    drop(app);
+    notify::ready("waiting for the next slot");
+
+    let mut look = tokio::time::interval(LOOK);
+    let ended = loop {
+        let mut stop_asked = false;
+        tokio::select! {
+            ended = &mut brain => break ended,
+            _ = signals.terminate.recv() => stop_asked = true,
+            _ = signals.interrupt.recv() => stop_asked = true,
+            _ = signals.hangup.recv() => {
+                notify::reloading();
+                reload(&shared, &environment, true).await;
+                watch = Watch::new(&shared.app().await.config);
+                notify::ready("waiting for the next slot");
+            }
+            _ = look.tick() => {
+                let app = shared.app().await;
+                if watch.has_changed(&app.config) {
+                    reload(&shared, &environment, false).await;
+                }
+                feed_watchdog(&app, &pulse).await;
+            }
+        }
+        if stop_asked && shared.stop.is_cancelled() {
+            tracing::warn!("stopped at once, at the second signal");
+            return Ok(Reply { output: String::new(), problems: Vec::new(), exit: Exit::Failed });
+        }
+        if stop_asked {
+            tracing::info!("stopping: no new work; the mail in hand is finished");
+            notify::stopping();
+            shared.stop.cancel();
+            shared.bell.ring();
+        }
+    };
+    if let Err(error) = scheduler.shutdown().await {
+        tracing::debug!(%error, "the bell did not stop");
+    }
+    // The file is only a door; that it cannot be removed harms nobody.
+    let _left_behind = std::fs::remove_file(&socket_path);
+    match ended {
+        Ok(Ok(())) => {
+            tracing::info!("stopped");
+            Ok(Reply::done(String::new()))
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(panic) => Err(anyhow::anyhow!("the daemon's work ended abnormally: {panic}").into()),
+    }
+}
+
+/// The brain: one turn after each ring, until told to stop.
+async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError> {
+    let mut memory = turn::Memory::default();
+    loop {
+        shared.bell.wait().await;
+        if shared.stop.is_cancelled() {
+            return Ok(());
+        }
+        let app = shared.app().await;
+        if !note_clock(&*app.store, app.clock.now()).await? {
+            tracing::error!("the clock is more than an hour behind what this daemon has seen; nothing is done until it is right");
+            pulse.beat();
+            continue;
+        }
+        pulse.begin();
+        turn::turn(&app, &mut memory, &shared.stop).await?;
+        pulse.beat();
+    }
+}
+
+/// Reads the configuration again and puts it in place, or keeps the one that runs and says why.
+async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
+    let former = shared.app().await;
+    let loaded = match app::load_config(&shared.config_path, environment) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            for problem in &problems.0 {
+                tracing::error!("{problem}");
+            }
+            tracing::error!(n_problems = problems.0.len(), "the configuration is not reloaded; the former one stays in force");
+            return;
+        }
+    };
+    let changes = config::diff(&former.config, &loaded.config);
+    if !changes.needs_restart.is_empty() {
+        tracing::error!(keys = changes.needs_restart.join(", "), "these keys need a restart; the former configuration stays in force");
+        return;
+    }
+    if changes.removes_many() && !asked_for {
+        tracing::error!(
+            n_removed = changes.removed_subscribers.len(), n_before = changes.total_before,
+            "the change would remove more than a fifth of the subscribers; it waits for SIGHUP (systemctl reload)"
+        );
+        return;
+    }
+    if let Some(problem) = loaded.config.contact_problem() {
+        tracing::error!(problem, "the configuration is not reloaded; the former one stays in force");
+        return;
+    }
+    for line in &changes.lines {
+        tracing::info!(change = line, "configuration changes");
+    }
+    match App::build(loaded, Arc::clone(&former.store), Arc::clone(&former.clock)) {
+        Ok(mut app) => {
+            app.run_lock = Arc::clone(&former.run_lock);
+            *shared.app.write().await = Arc::new(app);
+            tracing::info!(n_changes = changes.lines.len(), "configuration reloaded");
+            shared.bell.ring();
+        }
+        Err(error) => tracing::error!(%error, "the configuration is not reloaded; the former one stays in force"),
+    }
+}
+
+fn greet(app: &App, config_path: &Path) {
+    let now = app.clock.now();
+    let next = app.roster.people().iter().map(|person| person.schedule.next_after(now)).min();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()).display(),
+        state_dir = %app.config.state_dir.display(),
+        n_subscribers = app.roster.people().len(),
+        schedule = app.config.schedule.text(),
+        timezone = app.config.timezone.name(),
+        next_slot = next.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+        "serving"
+    );
+}
+
+async fn feed_watchdog(app: &App, pulse: &Pulse) {
+    let answers = tokio::time::timeout(PING_MAX, app.store.ping()).await;
+    if pulse.is_alive() && matches!(answers, Ok(Ok(()))) {
+        notify::alive("serving");
+    } else {
+        tracing::error!("the scheduler or the store does not move; the watchdog is not fed");
+    }
+}
+
+/// When the brain last moved.
+#[derive(Debug)]
+struct Pulse(std::sync::Mutex<(Instant, bool)>);
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self(std::sync::Mutex::new((Instant::now(), false)))
+    }
+}
+
+impl Pulse {
+    fn begin(&self) {
+        self.set(true);
+    }
+
+    fn beat(&self) {
+        self.set(false);
+    }
+
+    fn set(&self, is_busy: bool) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (Instant::now(), is_busy);
+    }
+
+    fn is_alive(&self) -> bool {
+        let (since, is_busy) = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        since.elapsed() < if is_busy { TURN_MAX } else { SILENCE_MAX }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! The control socket: sled allows one process, so while a daemon runs the other commands are carried out by it.
+//!
+//! One command per connection: a line of JSON in, a document of JSON out. The socket lies in the runtime or the
+//! state directory and is open to its owner only.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+};
+
+use super::Shared;
+use crate::{
+    admin::{self, Command, Reply},
+    app::AppError,
+    config::{Config, Environment},
+};
+
+/// A longer command is none of ours.
+const COMMAND_BYTES_MAX: u64 = 64 * 1024;
+/// A longer reply is cut off by the reader.
+const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long a client may take to say what it wants.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the socket of a configuration lies.
+pub fn path(config: &Config, environment: &Environment) -> PathBuf {
+    environment.runtime_directory.as_ref().unwrap_or(&config.state_dir).join("control.sock")
+}
+
+/// Asks a running daemon to carry out a command; `None` if none runs.
+pub async fn ask(path: &Path, command: &Command) -> Result<Option<Reply>, AppError> {
+    let Ok(stream) = UnixStream::connect(path).await else { return Ok(None) };
+    exchange(stream, command).await.map(Some).map_err(|error| {
+        AppError::Other(anyhow::anyhow!("the running daemon at {} broke off: {error}", path.display()))
+    })
+}
+
+async fn exchange(mut stream: UnixStream, command: &Command) -> io::Result<Reply> {
+    let mut line = serde_json::to_vec(command)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut reply = Vec::new();
+    stream.take(REPLY_BYTES_MAX).read_to_end(&mut reply).await?;
+    Ok(serde_json::from_slice(&reply)?)
+}
+
+/// Opens the socket. One that a dead daemon left behind is replaced: that it is dead is proven by the store, which
+/// this process holds.
+pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers commands until the daemon stops.
+pub(super) async fn answer(listener: UnixListener, shared: Arc<Shared>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    if let Err(error) = answer_one(stream, &shared).await {
+                        tracing::debug!(%error, "a command on the control socket broke off");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the control socket does not accept");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn answer_one(stream: UnixStream, shared: &Shared) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut read = BufReader::new(read.take(COMMAND_BYTES_MAX));
+    tokio::time::timeout(COMMAND_TIMEOUT, read.read_line(&mut line)).await??;
+    let reply = match serde_json::from_str::<Command>(&line) {
+        Ok(command) => {
+            tracing::info!(command = line.trim_end(), "command on the control socket");
+            admin::execute(&*shared.app().await, &command).await
+        }
+        Err(error) => admin::failed(&AppError::Usage(format!(
+            "the running daemon does not know this command ({error}); is it of another version?"
+        ))),
+    };
+    shared.bell.ring();
+    write.write_all(&serde_json::to_vec(&reply)?).await?;
+    write.shutdown().await
+}

@@ -1,0 +1,154 @@
+//! One turn of the brain: what is due now, and doing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin,
+    app::App,
+    delivery,
+    model::{Definition, Slot, SubscriberId},
+    run::SlotBook,
+    store::StoreError,
+};
+
+/// An incomplete keyword is asked again after this long.
+const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(30);
+/// How much earlier than the slot a fetch begins, besides the time that the last one took.
+const LEAD: TimeDelta = TimeDelta::minutes(10);
+
+/// A subscriber for whom nothing could be fetched completely waits this long after the slot.
+const WAIT_MAX: TimeDelta = TimeDelta::hours(6);
+/// What is recovered later comes in an extra digest if the next one is further away than this.
+const EXTRA_AHEAD: TimeDelta = TimeDelta::hours(36);
+
+/// What the brain remembers between turns. It is rebuilt from nothing after a restart: at worst a fetch is made
+/// once more, which changes nothing for anyone, and what was recovered comes in the next ordinary digest.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    fetched: Option<admin::Fetch>,
+    /// Whose slot has come while nothing was complete for them.
+    late: BTreeMap<SubscriberId, Slot>,
+    /// Who was served while something was missing.
+    short: BTreeSet<SubscriberId>,
+}
+
+/// Looks at what is due and does it.
+pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToken) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let mut slots = SlotBook::load(&*app.store).await?;
+    let mut due: BTreeMap<SubscriberId, Slot> = std::mem::take(&mut memory.late);
+    let mut next_slot: Option<DateTime<Utc>> = None;
+    for person in app.roster.people() {
+        if let Some(slot) = slots.due(&person.schedule, now) {
+            due.insert(person.id.clone(), slot);
+        } else {
+            let next = person.schedule.next_after(now);
+            next_slot = Some(next_slot.map_or(next, |earliest| earliest.min(next)));
+        }
+    }
+    slots.save(&*app.store).await?;
+    let lead = LEAD + memory.fetched.as_ref().map_or(TimeDelta::zero(), |fetch| fetch.duration);
+    let is_due_soon = next_slot.is_some_and(|next| next - now <= lead);
+    let mut is_new = false;
+    if wants_fetch(memory.fetched.as_ref(), !due.is_empty(), is_due_soon, now) && !stop.is_cancelled() {
+        memory.fetched = Some(admin::fetch(app).await?);
+        is_new = true;
+    }
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    if let Some(fetch) = &memory.fetched {
+        memory.late = take_late(app, &mut due, fetch, now);
+        if is_new {
+            let recovered = recovered(app, &mut memory.short, fetch, now);
+            due.extend(recovered);
+        }
+        if !due.is_empty() {
+            let people: Vec<SubscriberId> = due.keys().cloned().collect();
+            memory.short.retain(|id| !due.contains_key(id));
+            memory.short.extend(people.iter().filter(|id| n_incomplete(app, id, fetch) > 0).cloned());
+            let slot = due.into_values().max_by_key(|slot| slot.at);
+            admin::serve_slots(app, &people, slot, fetch, stop).await?;
+            return slots.complete(&*app.store).await;
+        }
+        slots.complete(&*app.store).await?;
+    }
+    if app.store.next_due().await?.is_some_and(|next| next <= now) {
+        let delivered = delivery::deliver(&app.delivery, now, stop).await?;
+        if let Some(why) = delivered.stopped {
+            tracing::error!(why, "sending stopped early; the rest goes later");
+        }
+    }
+    Ok(())
+}
+
+/// Takes out of `due` those for whom nothing was complete and whose slot is not [`WAIT_MAX`] ago.
+fn take_late(
+    app: &App,
+    due: &mut BTreeMap<SubscriberId, Slot>,
+    fetch: &admin::Fetch,
+    now: DateTime<Utc>,
+) -> BTreeMap<SubscriberId, Slot> {
+    let is_late = |id: &SubscriberId, slot: &Slot| {
+        let n_keywords = app.roster.get(id).map_or(0, |person| person.keywords.len());
+        now - slot.at < WAIT_MAX && n_keywords > 0 && n_incomplete(app, id, fetch) == n_keywords
+    };
+    let (late, ready) = std::mem::take(due).into_iter().partition(|(id, slot)| is_late(id, slot));
+    *due = ready;
+    late
+}
+
+/// Those who were served short, got something since, and would wait too long for their next slot.
+fn recovered(
+    app: &App,
+    short: &mut BTreeSet<SubscriberId>,
+    fetch: &admin::Fetch,
+    now: DateTime<Utc>,
+) -> BTreeMap<SubscriberId, Slot> {
+    let mut recovered = BTreeMap::new();
+    short.retain(|id| {
+        let Some(person) = app.roster.get(id) else { return false };
+        let is_whole = n_incomplete(app, id, fetch) == 0;
+        let has_new = fetch.recorded.tallies.get(id).is_some_and(|tally| tally.n_new > 0);
+        let is_far = person.schedule.next_after(now) - now > EXTRA_AHEAD;
+        if is_whole && has_new && is_far {
+            recovered.insert(id.clone(), person.schedule.slot(now));
+        }
+        !is_whole
+    });
+    recovered
+}
+
+/// How many of a person's keywords the fetch left incomplete.
+fn n_incomplete(app: &App, id: &SubscriberId, fetch: &admin::Fetch) -> usize {
+    app.roster.get(id).map_or(0, |person| {
+        let is_incomplete = |definition: &Definition| fetch.recorded.incomplete.contains_key(&definition.term);
+        person.keywords.iter().filter(|(_, definition)| is_incomplete(definition)).count()
+    })
+}
+
+/// Whether to ask arXiv now: for a slot that is due or near, unless what was fetched is complete and shows the
+/// latest announcement; and every half hour while something is missing.
+fn wants_fetch(
+    fetched: Option<&admin::Fetch>,
+    is_due: bool,
+    is_due_soon: bool,
+    now: DateTime<Utc>,
+) -> bool {
+    let Some(fetch) = fetched else { return is_due || is_due_soon };
+    let is_good = fetch.report.incomplete.is_empty() && fetch.report.current;
+    if is_good && covers_latest(fetch.at, now) {
+        return false;
+    }
+    let is_old = now - fetch.at >= RETRY_INTERVAL;
+    if is_good { (is_due || is_due_soon) && is_old } else { is_old }
+}
+
+/// Whether everything announced by `now` could be read when the fetch was made.
+fn covers_latest(fetched_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    let latest = crate::arxiv::calendar::latest_expected(now);
+    fetched_at >= latest.visible_from()
+}
