@@ -111,7 +111,7 @@ pub enum Miss {
         place: Scope,
     },
     /// NEAR, with both sides present.
-    #[error("`{left}` and `{right}` are more than {distance} words apart")]
+    #[error("{left} and {right} are further apart than NEAR/{distance} allows")]
     TooFar {
         /// One side.
         left: String,
@@ -335,7 +335,8 @@ impl Case<'_> {
             return match spelling {
                 Spelling::Exact => Miss::Spelling { wanted, found },
                 _ if loose.has_capitals() => Miss::Capitals { wanted, found },
-                _ => Miss::Apart { wanted },
+                // What fits in any case and is not in capitals fits.
+                _ => absent,
             };
         }
         let singular = ["s", "es"]
@@ -371,7 +372,7 @@ impl Case<'_> {
                 found,
             };
         }
-        let mut parts = anycase.parts().filter(|part| part.has_word()).peekable();
+        let mut parts = anycase.parts().filter(Phrase::has_word).peekable();
         if loose.parts().nth(1).is_some() && parts.peek().is_some() && parts.all(|part| first(&part).is_some()) {
             return Miss::Apart { wanted: own(wanted) };
         }
@@ -539,7 +540,7 @@ mod tests {
         check(
             &query("deep NEAR/1 graph"),
             "Deep and very old graph",
-            "`\"deep\"` and `\"graph\"` are more than 1 words apart",
+            "\"deep\" and \"graph\" are further apart than NEAR/1 allows",
         );
         check(&query("ti:speech"), "Graph", "`speech` is only in the abstract");
         check(&query("cat:cs.LG"), "Graph", "fits: `cs.LG, stat.ML` in categories");

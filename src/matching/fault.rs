@@ -4,10 +4,11 @@ use unicode_width::UnicodeWidthStr as _;
 
 /// A term that cannot be used, with the place of the fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("column {}: {fault}", self.column())]
+#[error("{}{fault}", self.at.map_or_else(String::new, |_| format!("column {}: ", self.column())))]
 pub struct QueryError {
     text: String,
-    at: usize,
+    /// `None` if the whole term is at fault.
+    at: Option<usize>,
     fault: Fault,
 }
 
@@ -115,7 +116,16 @@ impl QueryError {
     pub(crate) fn new(text: &str, at: usize, fault: Fault) -> Self {
         Self {
             text: text.to_owned(),
-            at: text.floor_char_boundary(at),
+            at: Some(text.floor_char_boundary(at)),
+            fault,
+        }
+    }
+
+    /// A fault of the term as a whole.
+    pub(crate) fn whole(text: &str, fault: Fault) -> Self {
+        Self {
+            text: text.to_owned(),
+            at: None,
             fault,
         }
     }
@@ -127,19 +137,19 @@ impl QueryError {
 
     /// The byte of the term where the fault shows, on a character boundary.
     pub fn offset(&self) -> usize {
-        self.at
+        self.at.unwrap_or(0)
     }
 
     /// The character where the fault shows, counted from 1.
     pub fn column(&self) -> usize {
-        self.text[..self.at].chars().count() + 1
+        self.text[..self.offset()].chars().count() + 1
     }
 
     /// The term on one line and a caret under the fault on the next.
     pub fn pointer(&self) -> String {
         let line = |text: &str| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };
-        let before = line(&self.text[..self.at]);
+        let before = line(&self.text[..self.offset()]);
         let indent = " ".repeat(before.width());
-        format!("{before}{}\n{indent}^", line(&self.text[self.at..]))
+        format!("{before}{}\n{indent}^", line(&self.text[self.offset()..]))
     }
 }

@@ -66,22 +66,21 @@ impl<'q> ParserError<Input<'q>> for Trouble {
 /// # Errors
 /// With the column and what was expected there.
 pub fn parse(query: &str) -> Result<Expression, QueryError> {
-    let refuse = |at, fault| QueryError::new(query, at, fault);
     if query.trim().is_empty() {
-        return Err(refuse(0, Fault::Blank));
+        return Err(QueryError::whole(query, Fault::Blank));
     }
     if query.len() > QUERY_BYTES_MAX {
-        return Err(refuse(
-            0,
+        return Err(QueryError::whole(
+            query,
             Fault::TooLong {
                 bytes_max: QUERY_BYTES_MAX,
             },
         ));
     }
     let mut input = LocatingSlice::new(query);
-    let expression = whole(&mut input).map_err(|trouble| refuse(trouble.at, trouble.fault))?;
+    let expression = whole(&mut input).map_err(|trouble| QueryError::new(query, trouble.at, trouble.fault))?;
     if !expression.is_anchored() {
-        return Err(refuse(0, Fault::OnlyExclusions));
+        return Err(QueryError::whole(query, Fault::OnlyExclusions));
     }
     Ok(expression)
 }

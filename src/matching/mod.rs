@@ -24,6 +24,7 @@ mod grammar;
 mod matcher;
 mod normalise;
 mod phrase;
+mod sought;
 mod stem;
 mod validate;
 

@@ -52,7 +52,7 @@ pub enum Warning {
 /// If it is empty, too long, holds nothing to find, or its query cannot be read.
 pub fn expression(term: &Term) -> Result<Expression, QueryError> {
     let text = term.text.as_str();
-    let refuse = |fault| Err(QueryError::new(text, 0, fault));
+    let refuse = |fault| Err(QueryError::whole(text, fault));
     if text.trim().is_empty() {
         return refuse(Fault::Blank);
     }
