@@ -25,6 +25,8 @@ use super::{
 };
 use crate::model::{ArxivId, DigestId, OutboxEntry, SubscriberId, SubscriberState, VersionedId, WorkerId};
 
+#[cfg(test)]
+mod growth;
 mod open;
 #[cfg(test)]
 mod probes;
@@ -153,14 +155,15 @@ pub fn quarantine(dir: &Path, now: DateTime<Utc>) -> io::Result<PathBuf> {
     open::quarantine(dir, now)
 }
 
-type Opinion = Result<(bool, Option<String>, FormerLife), StoreError>;
+/// What opening came to: created, repaired, and the former life.
+type Finding = Result<(bool, Option<String>, FormerLife), StoreError>;
 
 /// The owner thread.
 fn own(
     dir: &Path,
     now: DateTime<Utc>,
     lock_wait: Duration,
-    answer: oneshot::Sender<Opinion>,
+    answer: oneshot::Sender<Finding>,
     queue: &mpsc::Receiver<Job>,
 ) {
     let opening = match open::open(dir, now, lock_wait) {
@@ -221,6 +224,10 @@ fn report(place: &str, fault: Fault) -> StoreError {
     let place = place.to_owned();
     let io = |place, doing, why| StoreError::Io { place, doing, why };
     match fault {
+        Fault::Sled {
+            doing,
+            error: ::sled::Error::Io(error),
+        } => io(place, doing, error.to_string()),
         Fault::Sled { doing, error } => io(place, doing, error.to_string()),
         Fault::Sync(error) => io(place, "written", error.to_string()),
         Fault::Panicked(what) => io(place, "written", format!("sled panicked: {what}")),
