@@ -16,10 +16,7 @@ use ring::rand::SystemRandom;
 use crate::{
     clock::{Clock, ManualClock, SystemClock},
     config::{self, Config, Environment, Problem, Problems},
-    delivery::{
-        self, Transport, Way,
-        compose::{Composer, Sender},
-    },
+    delivery::{self, Transport, Way},
     digest,
     fetch::{
         self, Fetcher,
@@ -27,6 +24,7 @@ use crate::{
         gate::Gate,
     },
     mail::{
+        compose::{Composer, Sender},
         dkim::{Signer, SigningKey},
         login::{AuthChoice, Login},
         message::Mailbox,
@@ -179,19 +177,18 @@ impl App {
         }
         let fetcher = Arc::new(fetcher(&config, Arc::clone(&store))?);
         let roster = Roster::new(config.subscribers().into_iter().map(person).collect());
+        let composer = Arc::new(Composer { renderer, keys, sender: sender(&config), signer: signer(&config)? });
         let run = run::Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             fetcher,
-            renderer: Arc::clone(&renderer),
-            keys: Arc::clone(&keys),
+            composer: Arc::clone(&composer),
             settings: Arc::new(run_settings(&config)),
         };
-        let composer = Composer { renderer, keys, sender: sender(&config), signer: signer(&config)? };
         let delivery = delivery::Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            composer: Arc::new(composer),
+            composer,
             transport: Arc::new(transport(&config)?),
             worker: WorkerId(format!("{}.{}", process::id(), SystemClock.now().timestamp_millis())),
             settings: delivery_settings(&config),

@@ -7,10 +7,11 @@ use chrono::TimeDelta;
 use super::{PreviewFormat, Reply, person};
 use crate::{
     app::{App, AppError},
+    matching::Lexicon,
     model::{Definition, SubscriberState},
-    roster::{Lexicon, Person},
+    roster::Person,
     run::{self, Recorded, Report},
-    store::{Batch, Store, Versioned, memory::MemoryStore},
+    store::{self, Batch, Store, Versioned, memory::MemoryStore},
 };
 
 /// How many stored papers a preview of the last days looks at.
@@ -43,11 +44,11 @@ pub(super) async fn command(
     let Some(entry) = copy.entry(&digest.id).await? else {
         return Err(anyhow::anyhow!("the digest that was just made is not there").into());
     };
+    let papers = store::papers_of(&*copy, &entry.value.digest).await?;
     let composed = app
         .delivery
         .composer
-        .compose(&*copy, &entry.value.digest, &entry.value.message_id)
-        .await
+        .compose(&entry.value.digest, &entry.value.message_id, &papers)
         .map_err(anyhow::Error::new)?;
     Ok(Reply::done(match format {
         PreviewFormat::Html => composed.html,

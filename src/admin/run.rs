@@ -11,7 +11,7 @@ use crate::{
     delivery::{self, Delivered},
     model::{EntryState, Slot, SubscriberId},
     run::{self, Recorded, Report, SlotBook},
-    store::{Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
+    store::{self, Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
 };
 
 /// A run gives mails that failed for a passing reason one more chance after this long.
@@ -219,11 +219,11 @@ async fn dry_run(app: &App, out: &Path) -> Result<Report, AppError> {
     std::fs::create_dir_all(out).map_err(|error| AppError::Usage(format!("{}: {error}", out.display())))?;
     for digest in &enqueued {
         let Some(entry) = app.store.entry(&digest.id).await? else { continue };
+        let papers = store::papers_of(&*app.store, &entry.value.digest).await?;
         let composed = app
             .delivery
             .composer
-            .compose(&*app.store, &entry.value.digest, &entry.value.message_id)
-            .await
+            .compose(&entry.value.digest, &entry.value.message_id, &papers)
             .map_err(anyhow::Error::new)?;
         let name = file_name(&digest.id.subscriber);
         for (extension, bytes) in

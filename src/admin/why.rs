@@ -9,9 +9,9 @@ use super::{Reply, json};
 use crate::{
     app::{App, AppError},
     delivery::in_words,
-    matching::{self, Verdict},
+    matching::{self, Lexicon, Take, Verdict},
     model::{ArxivId, DigestId, EntryState, OutboxEntry, Paper, SubscriberState, VersionedId},
-    roster::{Lexicon, Person, Take},
+    roster::Person,
     store::StoreError,
 };
 
@@ -152,7 +152,7 @@ fn keyword_in_words(
 fn evidence(definition: &crate::model::Definition, paper: &Paper) -> String {
     match matching::explain(&definition.term, paper) {
         Ok(Verdict::Fits(evidence)) => {
-            let found: Vec<String> = evidence.iter().map(|found| format!("{} in the {}", found.text, found.place)).collect();
+            let found: Vec<String> = evidence.iter().map(|found| format!("{} in the {}", found.found, found.place)).collect();
             format!("matches: {}", found.join("; "))
         }
         Ok(Verdict::Misses(misses)) => {

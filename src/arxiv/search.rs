@@ -83,11 +83,16 @@ pub fn search_queries(term: &Term, categories: &[Vec<String>]) -> Result<Vec<Str
 ///
 /// arXiv counts in minutes, so the window is widened to whole ones.
 pub fn within(query: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    format!("({query} AND {})", submitted_between(from, to))
+}
+
+/// Every paper whose first version was submitted between two instants, both included, widened to whole minutes.
+pub fn submitted_between(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let to = to
         .checked_add_signed(Duration::seconds(59))
         .unwrap_or(DateTime::<Utc>::MAX_UTC);
     let minute = |at: DateTime<Utc>| at.format("%Y%m%d%H%M").to_string();
-    format!("({query} AND submittedDate:[{} TO {}])", minute(from), minute(to))
+    format!("submittedDate:[{} TO {}]", minute(from), minute(to))
 }
 
 /// A query before it is written down.

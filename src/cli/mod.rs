@@ -170,8 +170,12 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
-fn long_version() -> String {
-    format!("{} (time zones: tzdata {})", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
+/// The version with that of the built-in time zone rules, which age.
+fn long_version() -> clap::builder::Str {
+    static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        format!("{} (time zone rules of {})", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
+    });
+    TEXT.as_str().into()
 }
 
 fn level(cli: &Cli) -> &'static str {

@@ -4,7 +4,6 @@
 //! relay may take the mail is committed before DATA, and the outcome right after the reply. A process that
 //! dies anywhere leaves a state from which it is known whether the mail may have been accepted.
 
-pub mod compose;
 mod settle;
 mod transport;
 
@@ -14,27 +13,26 @@ use std::sync::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
     settle::{Policy, Settlement, in_words, settle, stage_name},
     transport::{Courier, Transport, Way},
 };
-use self::{
-    compose::{ComposeError, Composed, Composer},
-    settle::is_relay_trouble,
-};
+use self::settle::is_relay_trouble;
 use crate::{
     clock::Clock,
-    mail::pace::Pace,
+    mail::{
+        compose::{Composed, Composer},
+        pace::Pace,
+    },
     model::{
         DigestId, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState, Suppression,
         WorkerId,
     },
-    roster,
-    run::masked,
-    store::{Batch, DocumentKind, Store, StoreError, Versioned, documents},
+    roster::{self, masked},
+    store::{self, Batch, Document, DocumentKind, Store, StoreError, Versioned, documents},
 };
 
 /// How long a lease holds: longer than all limits of one dialogue together.
@@ -134,7 +132,7 @@ async fn courier(
 /// One attempt at one digest, from the lease to the settled outcome.
 async fn attempt(
     ctx: &Context,
-    courier: &mut Courier,
+    courier: &mut Courier<'_>,
     mut entry: Versioned<OutboxEntry>,
     turn: &Turn,
 ) -> Result<(), StoreError> {
@@ -144,7 +142,8 @@ async fn attempt(
     }
     let (digest, message_id) = (entry.value.digest.clone(), entry.value.message_id.clone());
     let outcome;
-    match ctx.composer.compose(&*ctx.store, &digest, &message_id).await {
+    let papers = store::papers_of(&*ctx.store, &digest).await?;
+    match ctx.composer.compose(&digest, &message_id, &papers) {
         Ok(composed) => {
             fingerprint(ctx, &mut entry.value, &composed);
             // The store hands the entry on: what is committed before DATA has a newer revision.
@@ -159,7 +158,6 @@ async fn attempt(
             outcome = courier.send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data).await?;
             entry = slot.into_inner();
         }
-        Err(ComposeError::Store(error)) => return Err(error),
         Err(error) => {
             let reply = format!("it could not be made: {error}");
             outcome = Outcome::PermanentMessage { stage: Stage::Body, reply };
@@ -342,6 +340,15 @@ async fn cancel(ctx: &Context, entry: Versioned<OutboxEntry>, why: &str) -> Resu
     Err(StoreError::Conflict(format!("digest {}", entry.value.digest.id.number)))
 }
 
+/// The document that suppresses an address; one that is suppressed already keeps its first reason.
+async fn suppress(ctx: &Context, suppression: &Suppression) -> Result<Versioned<Document>, StoreError> {
+    let key = roster::suppression_key(&suppression.address);
+    let stored: Versioned<Option<Suppression>> =
+        documents::load(&*ctx.store, DocumentKind::Suppression, &key).await?;
+    let value = stored.value.unwrap_or_else(|| suppression.clone());
+    documents::to_write(DocumentKind::Suppression, &key, &Versioned { value, revision: stored.revision })
+}
+
 /// Gives a lease back unused.
 async fn unlease(ctx: &Context, mut entry: Versioned<OutboxEntry>) -> Result<(), StoreError> {
     entry.value.state = EntryState::Due;
@@ -372,9 +379,9 @@ fn fingerprint(ctx: &Context, entry: &mut OutboxEntry, composed: &Composed) {
 
 /// Waits for the next free moment of the pace; `false` when the pump is told to stop meanwhile.
 async fn paced(pace: &Mutex<Pace>, stop: &CancellationToken) -> bool {
-    let at = pace.lock().await.reserve(Instant::now());
+    let at = pace.lock().await.reserve(std::time::Instant::now());
     tokio::select! {
-        () = tokio::time::sleep_until(at) => true,
+        () = tokio::time::sleep_until(at.into()) => true,
         () = stop.cancelled() => false,
     }
 }

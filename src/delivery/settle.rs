@@ -110,7 +110,7 @@ pub fn settle(
 }
 
 /// Whether an outcome says that the relay, not one recipient or message, is the trouble.
-pub fn is_relay_trouble(outcome: &Outcome) -> bool {
+pub(super) fn is_relay_trouble(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::TransientRelay { .. } | Outcome::Configuration { .. } => true,
         Outcome::Unconfirmed { .. }

@@ -18,7 +18,7 @@ use reqwest::Url;
 use self::client::Client;
 pub use self::progress::Progress;
 use crate::{
-    arxiv::{atom::Rejected, completeness::Sighting},
+    arxiv::{Rejected, completeness::Sighting},
     model::{ArxivId, IncompleteKeyword, KeywordCoverage, Paper, Term},
     store::Versioned,
 };

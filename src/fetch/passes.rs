@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 
-use super::{Fetched, Fetcher, IncompleteTerm, Progress, Search, client::FetchError, patience::Patience};
+use super::{Fetched, Fetcher, IncompleteTerm, Progress, Search, client::FetchError, patience::Patience, window::Order};
 use crate::{
     arxiv::{
         calendar,
@@ -63,7 +63,7 @@ impl Fetcher {
         let last: Versioned<Option<Sighting>> = documents::load(store, DocumentKind::Note, CANARY_NOTE).await?;
         let expected = calendar::latest_expected(now);
         fetched.announcement = last.value.as_ref().map(|sighting| sighting.evening);
-        let page = self.first_page(CANARY, CANARY_SIZE, patience, &mut fetched.n_requests).await.map_err(only_store)?;
+        let page = self.first_page(CANARY, CANARY_SIZE, Order::NewestFirst, patience, &mut fetched.n_requests).await.map_err(only_store)?;
         if let Some(feed) = page {
             fetched.is_current = completeness::fresh(&feed.papers, last.value.as_ref(), &expected);
             fetched.sighting = completeness::sighting(&feed.papers, last.value.as_ref(), &expected);
@@ -158,7 +158,7 @@ impl Fetcher {
             .take()
             .unwrap_or_else(|| Patience::new(self.settings.retry_budget, self.settings.retry_delay));
         let expression = search::submitted_between(from, to);
-        let page = self.first_page_oldest(&expression, FLOOR_PROBE_SIZE, &mut patience, &mut fetched.n_requests).await;
+        let page = self.first_page(&expression, FLOOR_PROBE_SIZE, Order::OldestFirst, &mut patience, &mut fetched.n_requests).await;
         fetched.patience = Some(patience);
         let Some(feed) = page.map_err(only_store)? else { return Ok(None) };
         let plausible = |paper: &&Paper| {
@@ -166,6 +166,23 @@ impl Fetcher {
         };
         let ids: Vec<ArxivId> = feed.papers.iter().filter(plausible).map(|paper| paper.id.clone()).collect();
         Ok((!ids.is_empty()).then_some(ids))
+    }
+
+    /// Fetches one paper by its identifier; `None` if arXiv does not know it.
+    pub async fn paper(&self, id: &ArxivId) -> Result<Option<Paper>, FetchError> {
+        let feed = self.by_identifier(id).await?;
+        Ok(feed.papers.into_iter().find(|paper| paper.id == *id))
+    }
+
+    /// Asks arXiv one small question, to see whether it answers.
+    pub async fn probe(&self) -> Result<String, String> {
+        let mut patience = Patience::new(std::time::Duration::ZERO, self.settings.retry_delay);
+        let mut size = 1;
+        match self.page(CANARY, 0, &mut size, Order::NewestFirst, &mut patience, &mut 0).await {
+            Ok(Ok(feed)) => Ok(format!("answers; {} papers in its busiest category", feed.total_results.unwrap_or(0))),
+            Ok(Err(why)) => Err(why),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Writes what is remembered of a fetch, after its papers have been recorded.

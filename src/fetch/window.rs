@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     arxiv::{
-        atom::{self, Feed, FeedError, Rejected},
+        FeedError, Rejected,
+        atom::{self, Feed},
         completeness::{self, Asked, Page, Proof, Verdict},
         search,
     },
     clock::{Clock, SystemClock},
-    model::{KeywordCoverage, Paper},
+    model::{ArxivId, KeywordCoverage, Paper},
 };
 
 /// A window with more results than this is split by time: the API pages no further than 10,000, and long
@@ -148,7 +149,7 @@ impl Fetcher {
         let mut size = self.settings.page_size;
         let mut start = 0_u64;
         loop {
-            let feed = match self.page(&expression, start, &mut size, patience, n_requests).await? {
+            let feed = match self.page(&expression, start, &mut size, Order::NewestFirst, patience, n_requests).await? {
                 Ok(feed) => feed,
                 Err(why) => return Ok(Err(Ended::Failed(why))),
             };
@@ -166,11 +167,12 @@ impl Fetcher {
     }
 
     /// Reads one page, again and again while that can help. The inner error is the reason in words.
-    async fn page(
+    pub(super) async fn page(
         &self,
         expression: &str,
         start: u64,
         size: &mut u32,
+        order: Order,
         patience: &mut Patience,
         n_requests: &mut u64,
     ) -> Result<Result<Feed, String>, FetchError> {
@@ -179,7 +181,7 @@ impl Fetcher {
         loop {
             let began = tokio::time::Instant::now();
             *n_requests += 1;
-            let (why, retry_after) = match self.ask(expression, start, *size).await {
+            let (why, retry_after) = match self.ask(expression, start, *size, order).await {
                 Ok(feed) => return Ok(Ok(feed)),
                 Err(PageError::Fetch(FetchError::Store(error))) => return Err(error.into()),
                 // The gate is closed: waiting is worth it only if it opens within this run's patience.
@@ -224,8 +226,8 @@ impl Fetcher {
         }
     }
 
-    async fn ask(&self, expression: &str, start: u64, size: u32) -> Result<Feed, PageError> {
-        let url = self.url(expression, start, size);
+    async fn ask(&self, expression: &str, start: u64, size: u32, order: Order) -> Result<Feed, PageError> {
+        let url = self.url(expression, start, size, order);
         let answer = self.client.get(url, self.settings.timeout).await.map_err(PageError::Fetch)?;
         // Parsing a page of megabytes takes long enough to keep other tasks waiting.
         let parsed = tokio::task::spawn_blocking(move || atom::parse(&answer.body)).await;
@@ -235,15 +237,23 @@ impl Fetcher {
         }
     }
 
+    /// Asks for one paper, once.
+    pub(super) async fn by_identifier(&self, id: &ArxivId) -> Result<Feed, FetchError> {
+        let mut url = self.settings.api_url.clone();
+        url.query_pairs_mut().append_pair("id_list", &id.to_string()).append_pair("max_results", "1");
+        let answer = self.client.get(url, self.settings.timeout).await?;
+        atom::parse(&answer.body).map_err(|error| FetchError::Broken(error.to_string()))
+    }
+
     /// The address of one page. The query goes through the one encoder of the URL library, once.
-    fn url(&self, expression: &str, start: u64, size: u32) -> Url {
+    fn url(&self, expression: &str, start: u64, size: u32, order: Order) -> Url {
         let mut url = self.settings.api_url.clone();
         url.query_pairs_mut()
             .append_pair("search_query", expression)
             .append_pair("start", &start.to_string())
             .append_pair("max_results", &size.to_string())
             .append_pair("sortBy", "submittedDate")
-            .append_pair("sortOrder", "descending");
+            .append_pair("sortOrder", order.as_str());
         url
     }
 
@@ -253,11 +263,12 @@ impl Fetcher {
         &self,
         expression: &str,
         size: u32,
+        order: Order,
         patience: &mut Patience,
         n_requests: &mut u64,
     ) -> Result<Option<Feed>, FetchError> {
         let mut size = size;
-        match self.page(expression, 0, &mut size, patience, n_requests).await? {
+        match self.page(expression, 0, &mut size, order, patience, n_requests).await? {
             Ok(feed) => Ok(Some(feed)),
             Err(why) => {
                 tracing::warn!(why, "arXiv gave no answer to a probe");
@@ -272,6 +283,22 @@ impl Fetcher {
         self.progress.send_modify(|progress| progress.waiting = Some((until, why.to_owned())));
         tokio::time::sleep(delay).await;
         self.progress.send_modify(|progress| progress.waiting = None);
+    }
+}
+
+/// In which order of submission an answer is asked for. Nothing relies on it but how much one page can show.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+impl Order {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NewestFirst => "descending",
+            Self::OldestFirst => "ascending",
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod bounce;
 pub mod capabilities;
+pub mod compose;
 pub mod dial;
 pub mod dialogue;
 pub mod dkim;

@@ -21,6 +21,7 @@ mod fault;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod grammar;
+mod lexicon;
 mod matcher;
 mod normalise;
 mod phrase;
@@ -32,6 +33,7 @@ pub use explain::{Evidence, Miss, Verdict, explain};
 pub use expression::{Expression, Leaf, Scope, Spelling};
 pub use fault::{Fault, QueryError};
 pub use grammar::{DEPTH_MAX, LEAVES_MAX, NEAR_WORDS_MAX, PREFIX_LETTERS_MIN, QUERY_BYTES_MAX, parse};
+pub use lexicon::{Lexicon, Reading, Take};
 pub use matcher::{Match, Matcher};
 pub use validate::{PHRASE_BYTES_MAX, Warning, expression, is_stop_word, validate};
 

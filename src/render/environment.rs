@@ -91,6 +91,8 @@ pub(super) struct Templates {
     overridden: Option<Environment<'static>>,
     dir: PathBuf,
     pub(super) problems: Vec<TemplateProblem>,
+    /// The texts of the overrides in use, which enter the bytes of every mail.
+    pub(super) sources: BTreeMap<&'static str, String>,
 }
 
 impl Templates {
@@ -101,6 +103,7 @@ impl Templates {
             overridden: None,
             dir: dir.unwrap_or(Path::new("")).to_owned(),
             problems: Vec::new(),
+            sources: BTreeMap::new(),
         };
         let Some(dir) = dir else { return Ok(templates) };
         let mut overrides = read(dir, &mut templates.problems).map_err(|source| TemplateError {
@@ -116,6 +119,7 @@ impl Templates {
             }
             let Some((kind, error)) = failing_kind(&env, settings) else {
                 templates.overridden = (!overrides.is_empty()).then_some(env);
+                templates.sources = overrides;
                 break;
             };
             // An override may also misuse a built-in template: then the error names that one, and all overrides of

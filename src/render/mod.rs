@@ -165,6 +165,11 @@ impl Renderer {
         &self.templates.problems
     }
 
+    /// Everything that enters the rendering besides the digest, in words that change when it does.
+    pub fn fingerprint(&self) -> String {
+        format!("{:?} {:?}", self.settings, self.templates.sources)
+    }
+
     /// Renders a digest.
     ///
     /// # Errors

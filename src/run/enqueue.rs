@@ -1,7 +1,7 @@
 //! Pending → queued: one numbered digest per subscriber, in one transaction with the outbox entry.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::Arc,
 };
 
@@ -11,12 +11,12 @@ use super::{Context, Recorded, Report};
 use crate::{
     arxiv::calendar,
     digest,
+    matching::Lexicon,
     model::{
         ArxivId, CoverageNote, DigestId, DigestKind, DigestRecord, Ending, EntryState, IncompleteKeyword, OutboxEntry,
-        Paper, Settled, SubscriberId, SubscriberState, Suppression, VersionedId,
+        Paper, Settled, SubscriberId, SubscriberState, Suppression,
     },
-    render::Marks,
-    roster::{self, CHUNK, Lexicon, Person, Roster},
+    roster::{self, CHUNK, Person, Roster, masked},
     store::{Batch, EntryFilter, StoreError, Versioned},
 };
 
@@ -199,17 +199,25 @@ async fn compose(
         address: person.address.clone(),
         name: person.name.clone(),
         frozen_at: now,
-        zone: person.schedule.zone().to_owned(),
+        zone: person.schedule.zone().name().to_owned(),
         keywords,
         sections: draft.sections,
         coverage: coverage(person, recorded, tally, is_current, now),
         shared: person.shared,
     };
-    let record = fit(ctx, record, &papers, shelf.lexicon);
+    let texts = papers.iter().map(|paper| (paper.versioned_id(), Arc::clone(paper))).collect();
+    let record = match ctx.composer.fit(record.clone(), &texts) {
+        Ok(fitted) => fitted.record,
+        Err(error) => {
+            // The mail cannot be made at all: it is enqueued as it is, so that delivery names the failure.
+            tracing::error!(%error, "a digest cannot be cut to size");
+            record
+        }
+    };
     let ids: Vec<ArxivId> = record.papers().map(|paper| paper.id.clone()).collect();
     let number = state.enqueue(&ids, now);
     let entry = OutboxEntry {
-        message_id: ctx.keys.message_id(&DigestId { subscriber: person.id.clone(), number }, &ctx.settings.enqueue.from_domain),
+        message_id: ctx.composer.keys.message_id(&DigestId { subscriber: person.id.clone(), number }, &ctx.settings.enqueue.from_domain),
         digest: record,
         sha256: None,
         fingerprint: None,
@@ -277,8 +285,8 @@ fn coverage(
             Some(IncompleteKeyword { keyword: heading.clone(), since: *since, why: why.clone() })
         })
         .collect();
-    let latest = calendar::latest_announcement(now);
-    let shown = if is_current { latest } else { calendar::previous_announcement(&latest) };
+    let latest = calendar::latest_expected(now);
+    let shown = if is_current { latest } else { latest.previous() };
     let tally = tally.unwrap_or_default();
     CoverageNote {
         announcement: Some(shown.evening),
@@ -291,18 +299,6 @@ fn coverage(
         n_already_sent: tally.n_known,
         n_excluded: tally.n_excluded,
     }
-}
-
-/// Cuts the digest to the size that mail programs show whole.
-fn fit(ctx: &Context, record: DigestRecord, papers: &[Arc<Paper>], lexicon: &Lexicon) -> DigestRecord {
-    let by_id: HashMap<VersionedId, Arc<Paper>> =
-        papers.iter().map(|paper| (paper.versioned_id(), Arc::clone(paper))).collect();
-    let terms: BTreeSet<_> = record.keywords.iter().map(|(_, term)| term.clone()).collect();
-    let marks = |paper: &Paper| {
-        let reading = lexicon.read(paper);
-        Marks::of(terms.iter().filter_map(|term| reading.found(term)))
-    };
-    ctx.renderer.fit(record, &|id: &VersionedId| by_id.get(id).cloned(), &marks)
 }
 
 /// The papers at hand, read from the store once per chunk of subscribers.
@@ -326,13 +322,5 @@ impl Shelf<'_> {
             }
         }
         Ok(ids.iter().filter_map(|id| self.papers.get(id).cloned()).collect())
-    }
-}
-
-/// A subscriber's name for the log: enough to tell two apart, not enough to write to them.
-pub fn masked(id: &SubscriberId) -> String {
-    match id.0.split_once('@') {
-        Some((local, domain)) => format!("{}…@{domain}", local.chars().next().unwrap_or('?')),
-        None => id.0.clone(),
     }
 }

@@ -36,7 +36,6 @@ pub(super) async fn determine(
     ctx: &Context,
     fetched: &mut Fetched,
     moments: &BTreeSet<DateTime<Utc>>,
-    now: DateTime<Utc>,
 ) -> Result<Floors, StoreError> {
     let mut known: Versioned<Floors> = documents::load(&*ctx.store, DocumentKind::Note, NOTE).await?;
     let missing: Vec<DateTime<Utc>> =
@@ -45,7 +44,7 @@ pub(super) async fn determine(
         return Ok(known.value);
     }
     for moment in missing.into_iter().take(LOOKUPS_MAX) {
-        match lowest_identifier(ctx, fetched, moment, now).await? {
+        match lowest_identifier(ctx, fetched, moment).await? {
             Some(lowest) => {
                 tracing::info!(since = %moment, floor = %lowest, "new subscriptions count from here");
                 known.value.insert(moment, lowest.predecessor());
@@ -66,10 +65,9 @@ async fn lowest_identifier(
     ctx: &Context,
     fetched: &mut Fetched,
     moment: DateTime<Utc>,
-    now: DateTime<Utc>,
 ) -> Result<Option<ArxivId>, StoreError> {
     let from = reach(ctx, moment);
-    let Some(probed) = ctx.fetcher.submitted_since(fetched, from, moment, now).await? else { return Ok(None) };
+    let Some(probed) = ctx.fetcher.submitted_since(fetched, from, moment).await? else { return Ok(None) };
     // Papers of the keywords' own answers can only lower the result, never raise it.
     let own = fetched.papers.values().filter(|paper| paper.submitted.is_some_and(|at| at >= from));
     Ok(own.map(|paper| &paper.id).chain(&probed).min().cloned())
@@ -80,6 +78,6 @@ async fn lowest_identifier(
 /// announced later; those of papers submitted after it may not be.
 fn reach(ctx: &Context, moment: DateTime<Utc>) -> DateTime<Utc> {
     let last = calendar::latest_announcement(moment);
-    let before = calendar::previous_announcement(&last);
-    (moment - ctx.settings.first_digest).min(calendar::submission_window(&before).0)
+    let before = last.previous();
+    (moment - ctx.settings.first_digest).min(before.submission_window().0)
 }

@@ -25,21 +25,24 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::{
-    enqueue::{Empty, EnqueueSettings, Enqueued, masked},
+    enqueue::{Empty, EnqueueSettings, Enqueued},
     record::Tally,
     report::Report,
     slots::SlotBook,
 };
 use crate::{
-    arxiv::calendar,
+    arxiv::calendar::{self, Announcement},
     clock::Clock,
     fetch::{Fetched, Fetcher, Search},
+    mail::compose::Composer,
+    matching::Lexicon,
     model::{Definition, SubscriberId, Term},
-    render::Renderer,
-    roster::{self, Lexicon, Roster},
+    roster::{self, Roster},
     store::{Store, StoreError},
-    token::Keys,
 };
+
+/// How many announcements a report names at most.
+const ANNOUNCEMENTS_MAX: usize = 22;
 
 /// Everything that a run works with.
 #[derive(Debug, Clone)]
@@ -50,10 +53,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// The way to arXiv.
     pub fetcher: Arc<Fetcher>,
-    /// The templates.
-    pub renderer: Arc<Renderer>,
-    /// Make Message-IDs.
-    pub keys: Arc<Keys>,
+    /// Makes the mails.
+    pub composer: Arc<Composer>,
     /// How digests are put together.
     pub settings: Arc<Settings>,
 }
@@ -94,7 +95,7 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     }
     let searches = searches(roster);
     let mut fetched = ctx.fetcher.fetch(&*ctx.store, &searches, now).await?;
-    let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined, now).await?;
+    let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined).await?;
     let tallies = record::record(ctx, roster, &lexicon, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
     account(report, &fetched, now);
@@ -142,9 +143,21 @@ fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
     let latest = calendar::latest_announcement(now);
     report.announcements = fetched
         .previous_complete
-        .map(|since| calendar::announcements_between(since, latest.at))
+        .map(|since| announced_between(since, latest))
         .unwrap_or_else(|| vec![latest])
         .into_iter()
         .map(|announcement| announcement.evening)
         .collect();
+}
+
+/// The announcements after `since`, up to and with `latest`; at most the last month's.
+fn announced_between(since: DateTime<Utc>, latest: Announcement) -> Vec<Announcement> {
+    let mut announcements: Vec<Announcement> =
+        std::iter::successors(Some(latest), |announcement| Some(announcement.previous()))
+            .take(ANNOUNCEMENTS_MAX)
+            .take_while(|announcement| announcement.at > since)
+            .filter(|announcement| !calendar::is_deferred(announcement.evening))
+            .collect();
+    announcements.reverse();
+    announcements
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use super::{Context, Report, floors::Floors};
 use crate::{
     fetch::Fetched,
+    matching::{Lexicon, Reading, Take},
     model::{ArxivId, Paper, SubscriberId, SubscriberState},
-    roster::{self, CHUNK, Lexicon, Reading, Roster, Take},
+    roster::{self, CHUNK, Roster},
     store::{Batch, StoreError},
 };
 

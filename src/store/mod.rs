@@ -6,12 +6,12 @@
 //! batch fail with [`StoreError::Conflict`]; the caller reads again and decides again. Nothing is held
 //! open between calls, so no transaction ever spans a network call.
 
-use std::fmt;
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{ArxivId, DigestId, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId};
+use crate::model::{ArxivId, DigestId, DigestRecord, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId};
 
 #[cfg(test)]
 mod contract;
@@ -241,4 +241,15 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Proves that the store answers: for the watchdog and readiness.
     async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// The stored text of the papers that a digest names; what is not stored any more is left out.
+pub async fn papers_of(
+    store: &dyn Store,
+    record: &DigestRecord,
+) -> Result<HashMap<VersionedId, Arc<Paper>>, StoreError> {
+    let ids: Vec<VersionedId> =
+        record.papers().map(|paper| VersionedId { id: paper.id.clone(), version: paper.version }).collect();
+    let stored = store.papers(&ids).await?;
+    Ok(ids.into_iter().zip(stored).filter_map(|(id, stored)| Some((id, Arc::new(stored?.paper)))).collect())
 }

@@ -8,17 +8,19 @@ use std::{
 
 use ring::digest::{SHA256, digest as sha256};
 
+use super::{
+    dkim::{DkimError, Signer},
+    message::{self, Letter, ListHeaders, Mailbox, MessageError},
+};
 use crate::{
-    mail::{
-        dkim::{DkimError, Signer},
-        message::{self, Letter, ListHeaders, Mailbox, MessageError},
-    },
+    matching::Lexicon,
     model::{Definition, DigestRecord, Paper, VersionedId},
-    render::{Marks, PersonalLinks, RenderError, Renderer},
-    roster::Lexicon,
-    store::{Store, StoreError},
+    render::{Fitted, Marks, PersonalLinks, RenderError, Rendered, Renderer, Sources},
     token::{Keys, Scope},
 };
+
+/// The text of the papers that a digest names.
+pub type Papers = HashMap<VersionedId, Arc<Paper>>;
 
 /// Who sends, and how a reader can leave.
 #[derive(Debug, Clone)]
@@ -74,7 +76,7 @@ pub struct Composed {
 pub enum ComposeError {
     /// The text of a paper is gone.
     #[error("the text of {0} is not stored any more")]
-    PaperMissing(String),
+    PaperMissing(VersionedId),
     /// A template failed.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -84,45 +86,19 @@ pub enum ComposeError {
     /// The message could not be signed.
     #[error(transparent)]
     Dkim(#[from] DkimError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Composer {
-    /// Composes one digest with the papers that the store holds.
-    pub async fn compose(
-        &self,
-        store: &dyn Store,
-        record: &DigestRecord,
-        message_id: &str,
-    ) -> Result<Composed, ComposeError> {
-        let ids: Vec<VersionedId> =
-            record.papers().map(|paper| VersionedId { id: paper.id.clone(), version: paper.version }).collect();
-        let mut papers = HashMap::new();
-        for (id, stored) in ids.iter().zip(store.papers(&ids).await?) {
-            let stored = stored.ok_or_else(|| ComposeError::PaperMissing(id.to_string()))?;
-            papers.insert(id.clone(), Arc::new(stored.paper));
+    /// Composes one digest. Pure: the same record and papers give the same bytes.
+    pub fn compose(&self, record: &DigestRecord, message_id: &str, papers: &Papers) -> Result<Composed, ComposeError> {
+        if let Some(missing) = record.papers().map(versioned).find(|id| !papers.contains_key(id)) {
+            return Err(ComposeError::PaperMissing(missing));
         }
-        self.compose_with(record, message_id, &papers)
-    }
-
-    /// Composes one digest with the given papers. Pure.
-    pub fn compose_with(
-        &self,
-        record: &DigestRecord,
-        message_id: &str,
-        papers: &HashMap<VersionedId, Arc<Paper>>,
-    ) -> Result<Composed, ComposeError> {
-        let definitions: BTreeSet<Definition> =
-            record.keywords.iter().map(|(_, term)| Definition::unrestricted(term.clone())).collect();
-        let (lexicon, _) = Lexicon::new(&definitions);
-        let marks = |paper: &Paper| {
-            let reading = lexicon.read(paper);
-            Marks::of(record.keywords.iter().filter_map(|(_, term)| reading.found(term)))
-        };
         let links = self.links(record);
-        let rendered = self.renderer.render(record, &|id: &VersionedId| papers.get(id).cloned(), &marks, &links)?;
+        let rendered = with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
+        if let Some(problem) = &rendered.fell_back {
+            tracing::error!(why = %problem, "a template failed; the built-in one was used");
+        }
         let letter = self.letter(record, message_id, &links, &rendered);
         let unsigned = message::build(&letter)?;
         let bytes = match &self.signer {
@@ -131,6 +107,12 @@ impl Composer {
         };
         let sha256 = hex(sha256(&SHA256, &bytes).as_ref());
         Ok(Composed { bytes, subject: rendered.subject, text: rendered.text, html: rendered.html, sha256 })
+    }
+
+    /// Cuts a digest to the size that mail programs show whole, before it is enqueued.
+    pub fn fit(&self, record: DigestRecord, papers: &Papers) -> Result<Fitted, RenderError> {
+        let links = self.links(&record);
+        with_sources(&record.clone(), papers, |sources| self.renderer.fit(record, sources, &links))
     }
 
     /// What a reader can follow in their own mail. A list's address gets no token links: one member could
@@ -160,7 +142,7 @@ impl Composer {
         record: &DigestRecord,
         message_id: &str,
         links: &PersonalLinks,
-        rendered: &crate::render::Rendered,
+        rendered: &Rendered,
     ) -> Letter {
         let sender = &self.sender;
         Letter {
@@ -192,6 +174,27 @@ impl Composer {
         let outside = format!("{} {:?} {:?} {}", env!("CARGO_PKG_VERSION"), self.sender, signer, self.renderer.fingerprint());
         hex(&sha256(&SHA256, outside.as_bytes()).as_ref()[..16])
     }
+}
+
+/// Papers with the matches of the record's own keywords to mark.
+fn with_sources<T>(record: &DigestRecord, papers: &Papers, then: impl FnOnce(&Sources<'_>) -> T) -> T {
+    let definitions: BTreeSet<Definition> =
+        record.keywords.iter().map(|(_, term)| Definition::unrestricted(term.clone())).collect();
+    let (lexicon, _) = Lexicon::new(&definitions);
+    let marks = |paper: &Paper| {
+        let reading = lexicon.read(paper);
+        let mut marks = Marks::default();
+        for found in record.keywords.iter().filter_map(|(_, term)| reading.found(term)) {
+            marks.title.extend(found.title.iter().cloned());
+            marks.abstract_text.extend(found.abstract_text.iter().cloned());
+        }
+        marks
+    };
+    then(&Sources { papers: &|id| papers.get(id).cloned(), marks: &marks })
+}
+
+fn versioned(paper: &crate::model::PaperRecord) -> VersionedId {
+    VersionedId { id: paper.id.clone(), version: paper.version }
 }
 
 fn hex(bytes: &[u8]) -> String {
