@@ -177,7 +177,12 @@ impl App {
         }
         let fetcher = Arc::new(fetcher(&config, Arc::clone(&store))?);
         let roster = Roster::new(config.subscribers().into_iter().map(person).collect());
-        let composer = Arc::new(Composer { renderer, keys, sender: sender(&config), signer: signer(&config)? });
+        let composer = Arc::new(Composer {
+            renderer,
+            keys,
+            sender: sender(&config),
+            signer: signer(&config)?,
+        });
         let run = run::Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -193,7 +198,16 @@ impl App {
             worker: WorkerId(format!("{}.{}", process::id(), SystemClock.now().timestamp_millis())),
             settings: delivery_settings(&config),
         };
-        Ok(Self { config, warnings, store, clock, roster, run, delivery, run_lock: Arc::default() })
+        Ok(Self {
+            config,
+            warnings,
+            store,
+            clock,
+            roster,
+            run,
+            delivery,
+            run_lock: Arc::default(),
+        })
     }
 }
 
@@ -213,10 +227,16 @@ async fn open_store(config: &Config, clock: &dyn Clock, dry_run: bool) -> Result
     if let Some(repaired) = &opened.repaired {
         tracing::warn!(repaired, "the state was opened after a repair");
     }
-    let FormerLife { unsent, unconfirmed, held } = &opened.former_life;
+    let FormerLife {
+        unsent,
+        unconfirmed,
+        held,
+    } = &opened.former_life;
     if !unsent.is_empty() || !unconfirmed.is_empty() || !held.is_empty() {
         tracing::warn!(
-            n_unsent = unsent.len(), n_unconfirmed = unconfirmed.len(), n_held = held.len(),
+            n_unsent = unsent.len(),
+            n_unconfirmed = unconfirmed.len(),
+            n_held = held.len(),
             "the process before this one ended while it was sending; its digests go on"
         );
     }
@@ -253,7 +273,12 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
     let draft = PathBuf::from(draft);
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&draft, path)
@@ -266,7 +291,10 @@ fn renderer(config: &Config) -> Result<Renderer, AppError> {
         links: digest
             .links
             .iter()
-            .map(|link| render::ConfiguredLink { name: link.name.clone(), url: link.url.clone() })
+            .map(|link| render::ConfiguredLink {
+                name: link.name.clone(),
+                url: link.url.clone(),
+            })
             .collect(),
         authors_max: digest.authors_max as usize,
         abstracts: shown(config),
@@ -295,7 +323,10 @@ fn fetcher(config: &Config, store: Arc<dyn Store>) -> Result<Fetcher, AppError> 
     let arxiv = &config.arxiv;
     let gate = Arc::new(Gate::new(store, arxiv.request_interval));
     let settings = ClientSettings {
-        contact: arxiv.contact.clone().unwrap_or_else(|| "no contact configured".to_owned()),
+        contact: arxiv
+            .contact
+            .clone()
+            .unwrap_or_else(|| "no contact configured".to_owned()),
         response_bytes_max: arxiv.response_bytes_max,
         retry_delay: arxiv.retry_delay,
     };
@@ -347,12 +378,17 @@ fn transport(config: &Config) -> Result<Transport, AppError> {
         config::Transport::Smtp(relay) => {
             Way::Smtp(Relay::new(relay_settings(relay)).map_err(|error| AppError::Setting(chain(&error)))?)
         }
-        config::Transport::Sendmail { program } => {
-            Way::Sendmail(Sendmail { program: program.clone(), ..Sendmail::default() })
-        }
+        config::Transport::Sendmail { program } => Way::Sendmail(Sendmail {
+            program: program.clone(),
+            ..Sendmail::default()
+        }),
         config::Transport::Maildir { dir } => Way::Maildir(dir.clone()),
     };
-    Ok(Transport::new(way, config.mail.envelope_sender.clone(), config.mail.verp))
+    Ok(Transport::new(
+        way,
+        config.mail.envelope_sender.clone(),
+        config.mail.verp,
+    ))
 }
 
 fn relay_settings(relay: &config::Relay) -> RelaySettings {
@@ -384,7 +420,11 @@ fn relay_settings(relay: &config::Relay) -> RelaySettings {
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
-    if name.contains('.') { name.to_owned() } else { "[127.0.0.1]".to_owned() }
+    if name.contains('.') {
+        name.to_owned()
+    } else {
+        "[127.0.0.1]".to_owned()
+    }
 }
 
 /// An error with its causes, once each.
@@ -423,7 +463,11 @@ fn sender(config: &Config) -> Sender {
         list_id: format!("papers.{domain}"),
         list_label: sender_name(config),
         feedback_sender: feedback_sender(domain),
-        public_url: config.web.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        public_url: config
+            .web
+            .public_url
+            .as_ref()
+            .map(|url| url.trim_end_matches('/').to_owned()),
         unsubscribe_address: mail.unsubscribe_address.clone(),
         owner: Some(mail.reply_to.as_ref().unwrap_or(&mail.from).address.clone()),
     }
@@ -458,7 +502,9 @@ fn person(resolved: config::Resolved) -> Person {
 }
 
 fn domain_of(address: &str) -> &str {
-    address.rsplit_once('@').map_or("localhost.invalid", |(_, domain)| domain)
+    address
+        .rsplit_once('@')
+        .map_or("localhost.invalid", |(_, domain)| domain)
 }
 
 fn delta(duration: std::time::Duration) -> TimeDelta {

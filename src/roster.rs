@@ -51,8 +51,15 @@ pub struct Roster {
 impl Roster {
     /// A roster of these people; identifiers are unique by the configuration's checks.
     pub fn new(people: Vec<Person>) -> Self {
-        let by_id = people.iter().enumerate().map(|(index, person)| (person.id.clone(), index)).collect();
-        Self { people: people.into_iter().map(Arc::new).collect(), by_id }
+        let by_id = people
+            .iter()
+            .enumerate()
+            .map(|(index, person)| (person.id.clone(), index))
+            .collect();
+        Self {
+            people: people.into_iter().map(Arc::new).collect(),
+            by_id,
+        }
     }
 
     /// Everyone, in configured order.
@@ -67,7 +74,9 @@ impl Roster {
 
     /// The person with that lasting name or address.
     pub fn find(&self, name: &str) -> Option<&Arc<Person>> {
-        self.people.iter().find(|person| person.id.0 == name || person.address.eq_ignore_ascii_case(name))
+        self.people
+            .iter()
+            .find(|person| person.id.0 == name || person.address.eq_ignore_ascii_case(name))
     }
 }
 
@@ -90,7 +99,9 @@ pub async fn synchronise(store: &dyn Store, roster: &Roster, now: DateTime<Utc>)
     let ids: Vec<SubscriberId> = roster.people().iter().map(|person| person.id.clone()).collect();
     for chunk in ids.chunks(CHUNK) {
         update(store, chunk, |state| {
-            let Some(person) = roster.get(&state.value.id) else { return false };
+            let Some(person) = roster.get(&state.value.id) else {
+                return false;
+            };
             found.n_added += usize::from(state.revision == 0);
             let changed = state.value.configure(&person.keywords, now);
             for generation in state.value.configured_pairs().flat_map(|pair| &pair.generations) {
@@ -103,8 +114,12 @@ pub async fn synchronise(store: &dyn Store, roster: &Roster, now: DateTime<Utc>)
         })
         .await?;
     }
-    let gone: Vec<SubscriberId> =
-        store.subscriber_ids().await?.into_iter().filter(|id| roster.get(id).is_none()).collect();
+    let gone: Vec<SubscriberId> = store
+        .subscriber_ids()
+        .await?
+        .into_iter()
+        .filter(|id| roster.get(id).is_none())
+        .collect();
     for chunk in gone.chunks(CHUNK) {
         update(store, chunk, |state| state.value.remove()).await?;
     }
@@ -125,7 +140,13 @@ pub async fn update(
         if states.is_empty() {
             return Ok(());
         }
-        match store.commit(Batch { subscribers: states, ..Batch::default() }).await {
+        match store
+            .commit(Batch {
+                subscribers: states,
+                ..Batch::default()
+            })
+            .await
+        {
             Err(StoreError::Conflict(_)) => {}
             done => return done,
         }

@@ -15,7 +15,8 @@ pub enum LogFormat {
 }
 
 /// Libraries that say more than an operator wants; lettre would even print credentials at its most talkative.
-const QUIET: &str = "sled=warn,tokio_cron_scheduler=warn,lettre=info,hyper=info,hyper_util=info,rustls=info,reqwest=info,h2=info";
+const QUIET: &str =
+    "sled=warn,tokio_cron_scheduler=warn,lettre=info,hyper=info,hyper_util=info,rustls=info,reqwest=info,h2=info";
 
 /// Starts logging for the whole process. `level` is `error`, `warn`, `info`, `debug` or `trace`; `RUST_LOG` adds to it.
 ///
@@ -31,9 +32,11 @@ pub fn start(format: LogFormat, level: &str) {
         .flatten();
     let layer = match (journal, format) {
         (Some(journal), _) => journal.boxed(),
-        (None, LogFormat::Json) => {
-            tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
-        }
+        (None, LogFormat::Json) => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(std::io::stderr)
+            .boxed(),
         (None, LogFormat::Text) => tracing_subscriber::fmt::layer()
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)

@@ -19,16 +19,30 @@ const SLOTS_SHOWN: usize = 3;
 pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
     let config = &loaded.config;
     let subscribers = config.subscribers();
-    let mut text = format!("{} is in order.\n", config.files.first().map_or_else(String::new, |file| file.display().to_string()));
+    let mut text = format!(
+        "{} is in order.\n",
+        config
+            .files
+            .first()
+            .map_or_else(String::new, |file| file.display().to_string())
+    );
     let mut line = |words: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
         let _infallible = writeln!(text, "{words}");
     };
     line(format_args!("state: {}", config.state_dir.display()));
-    line(format_args!("mail: from {} by {}", config.mail.from.address, transport(config)));
+    line(format_args!(
+        "mail: from {} by {}",
+        config.mail.from.address,
+        transport(config)
+    ));
     line(format_args!("\n{} subscribers", subscribers.len()));
     for subscriber in &subscribers {
-        let keywords: Vec<&str> = subscriber.keywords.iter().map(|(heading, _)| heading.as_str()).collect();
+        let keywords: Vec<&str> = subscriber
+            .keywords
+            .iter()
+            .map(|(heading, _)| heading.as_str())
+            .collect();
         line(format_args!("  {}: {}", subscriber.id, keywords.join(", ")));
     }
     let named = config.named_keywords();
@@ -46,9 +60,18 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
         let slots: Vec<DateTime<Utc>> = schedule.slots_after(now).take(SLOTS_SHOWN).collect();
         let times: Vec<String> = slots
             .iter()
-            .map(|at| at.with_timezone(&schedule.zone()).format("%a %F %H:%M:%S %Z").to_string())
+            .map(|at| {
+                at.with_timezone(&schedule.zone())
+                    .format("%a %F %H:%M:%S %Z")
+                    .to_string()
+            })
             .collect();
-        line(format_args!("  {} ({}): {}", schedule.text(), schedule.zone().name(), times.join(", ")));
+        line(format_args!(
+            "  {} ({}): {}",
+            schedule.text(),
+            schedule.zone().name(),
+            times.join(", ")
+        ));
         if slots.iter().any(|at| is_before_turnover(*at)) {
             line(format_args!(
                 "    between an announcement (20:00 US Eastern) and 00:30 not all of it can be read: these digests cover the announcement before"
@@ -58,8 +81,16 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
     if let Some(problem) = config.contact_problem() {
         line(format_args!("\n`serve` will refuse to start: {problem}"));
     }
-    let problems = loaded.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
-    Reply { output: text, problems, exit: Exit::Done }
+    let problems = loaded
+        .warnings
+        .iter()
+        .map(|warning| format!("warning: {warning}"))
+        .collect();
+    Reply {
+        output: text,
+        problems,
+        exit: Exit::Done,
+    }
 }
 
 /// Whether arXiv has announced but not all its interfaces have turned over.
@@ -91,9 +122,21 @@ pub async fn probe(app: &App) -> Result<Reply, AppError> {
         }
     };
     let began = Instant::now();
-    note("state", began, app.store.ping().await.map(|()| "opened and readable".to_owned()).map_err(|error| error.to_string()));
+    note(
+        "state",
+        began,
+        app.store
+            .ping()
+            .await
+            .map(|()| "opened and readable".to_owned())
+            .map_err(|error| error.to_string()),
+    );
     let began = Instant::now();
-    note("arXiv", began, app.run.fetcher.probe().await.map_err(|error| error.to_string()));
+    note(
+        "arXiv",
+        began,
+        app.run.fetcher.probe().await.map_err(|error| error.to_string()),
+    );
     let began = Instant::now();
     note("mail", began, app.delivery.transport.probe().await);
     Ok(reply)

@@ -92,23 +92,34 @@ pub struct Reply {
 impl Reply {
     /// Output and nothing to complain about.
     pub fn done(output: String) -> Self {
-        Self { output, problems: Vec::new(), exit: Exit::Done }
+        Self {
+            output,
+            problems: Vec::new(),
+            exit: Exit::Done,
+        }
     }
 }
 
 /// Carries a command out. An error is turned into a reply, so that both callers end alike.
 pub async fn execute(app: &App, command: &Command) -> Reply {
     let result = match command {
-        Command::Run { due, dry_run_out, resume, json } => {
-            run::command(app, *due, dry_run_out.as_deref(), *resume, *json).await
-        }
-        Command::Preview { subscriber, format, days } => {
-            preview::command(app, subscriber.as_deref(), *format, *days).await
-        }
+        Command::Run {
+            due,
+            dry_run_out,
+            resume,
+            json,
+        } => run::command(app, *due, dry_run_out.as_deref(), *resume, *json).await,
+        Command::Preview {
+            subscriber,
+            format,
+            days,
+        } => preview::command(app, subscriber.as_deref(), *format, *days).await,
         Command::Status { json } => status::command(app, *json).await,
-        Command::Why { identifier, subscriber, json } => {
-            why::command(app, identifier, subscriber.as_deref(), *json).await
-        }
+        Command::Why {
+            identifier,
+            subscriber,
+            json,
+        } => why::command(app, identifier, subscriber.as_deref(), *json).await,
         Command::TestMail { address } => test_mail::command(app, address).await,
         Command::Probe => probe(app).await,
     };
@@ -117,17 +128,26 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
 
 /// An error as a reply: one line that says what, where and what to do.
 pub fn failed(error: &AppError) -> Reply {
-    Reply { output: String::new(), problems: vec![error.to_string()], exit: error.exit() }
+    Reply {
+        output: String::new(),
+        problems: vec![error.to_string()],
+        exit: error.exit(),
+    }
 }
 
 /// The person that a command names, or the only one.
 fn person<'a>(app: &'a App, name: Option<&str>) -> Result<&'a crate::roster::Person, AppError> {
     match (name, app.roster.people()) {
-        (Some(name), _) => app.roster.find(name).map(|person| &**person).ok_or_else(|| {
-            AppError::Usage(format!("{name:?} is no subscriber; `paperround check` lists them"))
-        }),
+        (Some(name), _) => app
+            .roster
+            .find(name)
+            .map(|person| &**person)
+            .ok_or_else(|| AppError::Usage(format!("{name:?} is no subscriber; `paperround check` lists them"))),
         (None, [only]) => Ok(only),
-        (None, people) => Err(AppError::Usage(format!("there are {} subscribers: name one", people.len()))),
+        (None, people) => Err(AppError::Usage(format!(
+            "there are {} subscribers: name one",
+            people.len()
+        ))),
     }
 }
 

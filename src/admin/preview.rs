@@ -26,15 +26,34 @@ pub(super) async fn command(
     let person = person(app, name)?;
     // On a copy: a preview takes no number and queues nothing.
     let copy: Arc<dyn Store> = Arc::new(MemoryStore::copy_of(&*app.store).await?);
-    let ctx = run::Context { store: Arc::clone(&copy), ..app.run.clone() };
-    let definitions = person.keywords.iter().map(|(_, definition)| definition.clone()).collect();
-    let recorded = Recorded { definitions, ..Recorded::default() };
+    let ctx = run::Context {
+        store: Arc::clone(&copy),
+        ..app.run.clone()
+    };
+    let definitions = person
+        .keywords
+        .iter()
+        .map(|(_, definition)| definition.clone())
+        .collect();
+    let recorded = Recorded {
+        definitions,
+        ..Recorded::default()
+    };
     if let Some(days) = days {
         pretend_pending(&*copy, person, days, app.clock.now()).await?;
     }
-    let mut report = Report { current: true, ..Report::default() };
-    let enqueued =
-        run::assemble_and_enqueue(&ctx, &app.roster, std::slice::from_ref(&person.id), &recorded, &mut report).await?;
+    let mut report = Report {
+        current: true,
+        ..Report::default()
+    };
+    let enqueued = run::assemble_and_enqueue(
+        &ctx,
+        &app.roster,
+        std::slice::from_ref(&person.id),
+        &recorded,
+        &mut report,
+    )
+    .await?;
     let Some(digest) = enqueued.first() else {
         return Ok(Reply::done(format!(
             "{}: nothing waits; `--days N` shows what the last N days would have brought\n",
@@ -83,6 +102,10 @@ async fn pretend_pending(
         .await?
         .first()
         .map_or(0, |stored| stored.revision);
-    copy.commit(Batch { subscribers: vec![Versioned { value: state, revision }], ..Batch::default() }).await?;
+    copy.commit(Batch {
+        subscribers: vec![Versioned { value: state, revision }],
+        ..Batch::default()
+    })
+    .await?;
     Ok(())
 }

@@ -34,12 +34,23 @@ pub(super) async fn command(
         None if only_due => run_due(app, &CancellationToken::new()).await?,
         None => run_everyone(app, &CancellationToken::new()).await?,
     };
-    let exit = if report.is_complete() { Exit::Done } else { Exit::Incomplete };
+    let exit = if report.is_complete() {
+        Exit::Done
+    } else {
+        Exit::Incomplete
+    };
     let output = if as_json { json(&report)? } else { in_words(&report) };
     let problems = report
         .incomplete
         .iter()
-        .map(|keyword| format!("incomplete: {} since {}: {}", keyword.keyword, keyword.since.format("%F %H:%M UTC"), keyword.why))
+        .map(|keyword| {
+            format!(
+                "incomplete: {} since {}: {}",
+                keyword.keyword,
+                keyword.since.format("%F %H:%M UTC"),
+                keyword.why
+            )
+        })
         .collect();
     Ok(Reply { output, problems, exit })
 }
@@ -76,7 +87,10 @@ async fn run_for(
 ) -> Result<Report, AppError> {
     let _alone = app.run_lock.lock().await;
     let began = tokio::time::Instant::now();
-    let mut report = Report { slot, ..Report::default() };
+    let mut report = Report {
+        slot,
+        ..Report::default()
+    };
     let recorded = run::fetch_and_record(&app.run, &app.roster, &mut report).await?;
     run::assemble_and_enqueue(&app.run, &app.roster, people, &recorded, &mut report).await?;
     let delivered = deliver(app, stop).await?;
@@ -110,7 +124,12 @@ pub async fn fetch(app: &App) -> Result<Fetch, StoreError> {
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     keep(app, &report).await?;
     log(&report);
-    Ok(Fetch { recorded, report, at, duration: TimeDelta::from_std(began.elapsed()).unwrap_or(TimeDelta::zero()) })
+    Ok(Fetch {
+        recorded,
+        report,
+        at,
+        duration: TimeDelta::from_std(began.elapsed()).unwrap_or(TimeDelta::zero()),
+    })
 }
 
 /// Assembles and sends the digests of the people whose slot has come.
@@ -123,7 +142,12 @@ pub async fn serve_slots(
 ) -> Result<Report, StoreError> {
     let _alone = app.run_lock.lock().await;
     let began = tokio::time::Instant::now();
-    let mut report = Report { slot, began: Some(app.clock.now()), duration_ms: 0, ..fetch.report.clone() };
+    let mut report = Report {
+        slot,
+        began: Some(app.clock.now()),
+        duration_ms: 0,
+        ..fetch.report.clone()
+    };
     run::assemble_and_enqueue(&app.run, &app.roster, people, &fetch.recorded, &mut report).await?;
     let delivered = delivery::deliver(&app.delivery, app.clock.now(), stop).await?;
     account(app, &mut report, &delivered).await?;
@@ -150,7 +174,13 @@ async fn deliver(app: &App, stop: &CancellationToken) -> Result<Delivered, Store
 
 /// Fills in the counts of digests: what ended in this run, and what is still on its way whoever queued it.
 async fn account(app: &App, report: &mut Report, delivered: &Delivered) -> Result<(), StoreError> {
-    let active = app.store.entries(&EntryFilter { subscriber: None, active_only: true }).await?;
+    let active = app
+        .store
+        .entries(&EntryFilter {
+            subscriber: None,
+            active_only: true,
+        })
+        .await?;
     let n_unconfirmed = active
         .iter()
         .filter(|entry| entry.value.n_unconfirmed > 0 || entry.value.state == EntryState::Held)
@@ -169,14 +199,29 @@ async fn account(app: &App, report: &mut Report, delivered: &Delivered) -> Resul
 /// Keeps the report among the latest for `status`.
 async fn keep(app: &App, report: &Report) -> Result<(), StoreError> {
     let kept = documents::load_all::<Report>(&*app.store, DocumentKind::Run).await?;
-    let key = report.began.map_or_else(String::new, |began| began.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
-    let revision = kept.iter().find(|(other, _)| *other == key).map_or(0, |(_, document)| document.revision);
-    let written = Versioned { value: report.clone(), revision };
-    let mut batch = Batch { documents: vec![documents::to_write(DocumentKind::Run, &key, &written)?], ..Batch::default() };
+    let key = report.began.map_or_else(String::new, |began| {
+        began.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    });
+    let revision = kept
+        .iter()
+        .find(|(other, _)| *other == key)
+        .map_or(0, |(_, document)| document.revision);
+    let written = Versioned {
+        value: report.clone(),
+        revision,
+    };
+    let mut batch = Batch {
+        documents: vec![documents::to_write(DocumentKind::Run, &key, &written)?],
+        ..Batch::default()
+    };
     let n_surplus = kept.len().saturating_sub(REPORTS_KEPT);
     for (key, old) in kept.into_iter().take(n_surplus) {
         batch.documents.push(Versioned {
-            value: crate::store::Document { kind: DocumentKind::Run, key, value: None },
+            value: crate::store::Document {
+                kind: DocumentKind::Run,
+                key,
+                value: None,
+            },
             revision: old.revision,
         });
     }
@@ -187,11 +232,22 @@ async fn keep(app: &App, report: &Report) -> Result<(), StoreError> {
 fn log(report: &Report) {
     tracing::info!(
         run.slot = report.slot.as_ref().map(ToString::to_string),
-        fetched = report.fetched, new = report.new, known = report.known, rejected = report.rejected,
-        matched = report.matched, excluded = report.excluded, already_seen = report.already_seen,
-        queued = report.queued, accepted = report.accepted, failed = report.failed,
-        unconfirmed = report.unconfirmed, retrying = report.retrying, waiting = report.waiting,
-        incomplete = report.incomplete.len(), requests = report.requests, duration_ms = report.duration_ms,
+        fetched = report.fetched,
+        new = report.new,
+        known = report.known,
+        rejected = report.rejected,
+        matched = report.matched,
+        excluded = report.excluded,
+        already_seen = report.already_seen,
+        queued = report.queued,
+        accepted = report.accepted,
+        failed = report.failed,
+        unconfirmed = report.unconfirmed,
+        retrying = report.retrying,
+        waiting = report.waiting,
+        incomplete = report.incomplete.len(),
+        requests = report.requests,
+        duration_ms = report.duration_ms,
         "run ended"
     );
 }
@@ -200,12 +256,25 @@ fn in_words(report: &Report) -> String {
     let mut words = format!(
         "{} papers fetched ({} new, {} known, {} unreadable); {} matches recorded, {} excluded, {} sent before\n\
          {} digests: {} accepted, {} failed, {} unconfirmed, {} retrying; {} papers wait for a later digest\n",
-        report.fetched, report.new, report.known, report.rejected, report.matched, report.excluded,
-        report.already_seen, report.queued, report.accepted, report.failed, report.unconfirmed, report.retrying,
+        report.fetched,
+        report.new,
+        report.known,
+        report.rejected,
+        report.matched,
+        report.excluded,
+        report.already_seen,
+        report.queued,
+        report.accepted,
+        report.failed,
+        report.unconfirmed,
+        report.retrying,
         report.waiting,
     );
     if !report.incomplete.is_empty() {
-        words.push_str(&format!("{} keywords incomplete; nothing is lost, the next run goes on\n", report.incomplete.len()));
+        words.push_str(&format!(
+            "{} keywords incomplete; nothing is lost, the next run goes on\n",
+            report.incomplete.len()
+        ));
     }
     words
 }
@@ -218,7 +287,9 @@ async fn dry_run(app: &App, out: &Path) -> Result<Report, AppError> {
     let enqueued = run::assemble_and_enqueue(&app.run, &app.roster, &everyone, &recorded, &mut report).await?;
     std::fs::create_dir_all(out).map_err(|error| AppError::Usage(format!("{}: {error}", out.display())))?;
     for digest in &enqueued {
-        let Some(entry) = app.store.entry(&digest.id).await? else { continue };
+        let Some(entry) = app.store.entry(&digest.id).await? else {
+            continue;
+        };
         let papers = store::papers_of(&*app.store, &entry.value.digest).await?;
         let composed = app
             .delivery
@@ -226,9 +297,11 @@ async fn dry_run(app: &App, out: &Path) -> Result<Report, AppError> {
             .compose(&entry.value.digest, &entry.value.message_id, &papers)
             .map_err(anyhow::Error::new)?;
         let name = file_name(&digest.id.subscriber);
-        for (extension, bytes) in
-            [("eml", composed.bytes.as_slice()), ("html", composed.html.as_bytes()), ("txt", composed.text.as_bytes())]
-        {
+        for (extension, bytes) in [
+            ("eml", composed.bytes.as_slice()),
+            ("html", composed.html.as_bytes()),
+            ("txt", composed.text.as_bytes()),
+        ] {
             let path = out.join(format!("{name}.{extension}"));
             std::fs::write(&path, bytes).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))?;
         }
@@ -239,7 +312,17 @@ async fn dry_run(app: &App, out: &Path) -> Result<Report, AppError> {
 
 /// A subscriber's name as a file name: what is not a letter, a digit or one of `.-_@+` becomes `_`.
 fn file_name(id: &SubscriberId) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || ".-_@+".contains(c) { c } else { '_' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || ".-_@+".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
     let name: String = id.0.chars().map(safe).take(100).collect();
-    if name.starts_with('.') { format!("_{name}") } else { name }
+    if name.starts_with('.') {
+        format!("_{name}")
+    } else {
+        name
+    }
 }

@@ -55,14 +55,21 @@ struct OnItsWay {
 
 pub(super) async fn command(app: &App, as_json: bool) -> Result<Reply, AppError> {
     let status = gather(app).await?;
-    Ok(Reply::done(if as_json { json(&status)? } else { words(&status, app.clock.now()) }))
+    Ok(Reply::done(if as_json {
+        json(&status)?
+    } else {
+        words(&status, app.clock.now())
+    }))
 }
 
 async fn gather(app: &App) -> Result<Status, AppError> {
     let store = &*app.store;
     let now = app.clock.now();
-    let mut runs: Vec<Report> =
-        documents::load_all::<Report>(store, DocumentKind::Run).await?.into_iter().map(|(_, run)| run.value).collect();
+    let mut runs: Vec<Report> = documents::load_all::<Report>(store, DocumentKind::Run)
+        .await?
+        .into_iter()
+        .map(|(_, run)| run.value)
+        .collect();
     runs.drain(..runs.len().saturating_sub(RUNS_SHOWN));
     runs.reverse();
     let keywords: Vec<Coverage> = documents::load_all::<KeywordCoverage>(store, DocumentKind::Coverage)
@@ -70,7 +77,12 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         .into_iter()
         .map(|(key, coverage)| coverage_of(&key, coverage.value))
         .collect();
-    let entries = store.entries(&EntryFilter { subscriber: None, active_only: false }).await?;
+    let entries = store
+        .entries(&EntryFilter {
+            subscriber: None,
+            active_only: false,
+        })
+        .await?;
     let mut outbox = BTreeMap::new();
     let mut on_their_way = Vec::new();
     for entry in entries {
@@ -87,12 +99,17 @@ async fn gather(app: &App) -> Result<Status, AppError> {
             });
         }
     }
-    let suppressions =
-        documents::load_all::<Suppression>(store, DocumentKind::Suppression).await?.into_iter().map(|(_, s)| s.value).collect();
+    let suppressions = documents::load_all::<Suppression>(store, DocumentKind::Suppression)
+        .await?
+        .into_iter()
+        .map(|(_, s)| s.value)
+        .collect();
     let gate = app.run.fetcher.client().gate().state().await?.value;
     let mut slots = BTreeMap::new();
     for person in app.roster.people() {
-        slots.entry(person.schedule.next_after(now)).or_insert_with(|| format!("{} {}", person.schedule.text(), person.schedule.zone()));
+        slots
+            .entry(person.schedule.next_after(now))
+            .or_insert_with(|| format!("{} {}", person.schedule.text(), person.schedule.zone()));
     }
     let mut status = Status {
         well: true,
@@ -113,16 +130,31 @@ async fn gather(app: &App) -> Result<Status, AppError> {
 
 fn troubles(status: &Status, gate_why: Option<&str>) -> Vec<String> {
     let mut troubles = Vec::new();
-    for keyword in status.keywords.iter().filter(|keyword| keyword.incomplete_since.is_some()) {
+    for keyword in status
+        .keywords
+        .iter()
+        .filter(|keyword| keyword.incomplete_since.is_some())
+    {
         let since = keyword.incomplete_since.map_or_else(String::new, moment);
-        troubles.push(format!("{} is incomplete since {since}: {}", keyword.query, keyword.why.as_deref().unwrap_or("")));
+        troubles.push(format!(
+            "{} is incomplete since {since}: {}",
+            keyword.query,
+            keyword.why.as_deref().unwrap_or("")
+        ));
     }
     for entry in status.on_their_way.iter().filter(|entry| entry.n_attempts > 0) {
         let last = entry.last_outcome.as_deref().unwrap_or("being tried");
-        troubles.push(format!("digest {} is {} after {} attempts: {last}", entry.digest, entry.state, entry.n_attempts));
+        troubles.push(format!(
+            "digest {} is {} after {} attempts: {last}",
+            entry.digest, entry.state, entry.n_attempts
+        ));
     }
     if let Some(until) = status.arxiv_paused_until {
-        troubles.push(format!("no requests to arXiv until {}: {}", moment(until), gate_why.unwrap_or("")));
+        troubles.push(format!(
+            "no requests to arXiv until {}: {}",
+            moment(until),
+            gate_why.unwrap_or("")
+        ));
     }
     troubles
 }
@@ -155,9 +187,17 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
         let _infallible = writeln!(text, "{words}");
     };
     if status.well {
-        line(format_args!("All is well at {}; {} subscribers.", moment(now), status.n_subscribers));
+        line(format_args!(
+            "All is well at {}; {} subscribers.",
+            moment(now),
+            status.n_subscribers
+        ));
     } else {
-        line(format_args!("Not all is well at {}; {} subscribers.", moment(now), status.n_subscribers));
+        line(format_args!(
+            "Not all is well at {}; {} subscribers.",
+            moment(now),
+            status.n_subscribers
+        ));
         for trouble in &status.troubles {
             line(format_args!("  ! {trouble}"));
         }
@@ -169,29 +209,63 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
     for run in &status.runs {
         line(format_args!(
             "  {}  {} fetched, {} new, {} matched; {} digests queued, {} accepted, {} failed, {} unconfirmed, {} retrying; {} waiting{}",
-            run.began.map_or_else(String::new, moment), run.fetched, run.new, run.matched, run.queued, run.accepted,
-            run.failed, run.unconfirmed, run.retrying, run.waiting,
-            if run.incomplete.is_empty() { String::new() } else { format!("; {} keywords incomplete", run.incomplete.len()) },
+            run.began.map_or_else(String::new, moment),
+            run.fetched,
+            run.new,
+            run.matched,
+            run.queued,
+            run.accepted,
+            run.failed,
+            run.unconfirmed,
+            run.retrying,
+            run.waiting,
+            if run.incomplete.is_empty() {
+                String::new()
+            } else {
+                format!("; {} keywords incomplete", run.incomplete.len())
+            },
         ));
     }
     line(format_args!("\nSearches"));
     for keyword in &status.keywords {
-        let last = keyword.last_complete.map_or_else(|| "never complete".to_owned(), |at| format!("complete {}", moment(at)));
-        line(format_args!("  {last}, {} papers in the window  {}", keyword.n_papers, keyword.query));
+        let last = keyword
+            .last_complete
+            .map_or_else(|| "never complete".to_owned(), |at| format!("complete {}", moment(at)));
+        line(format_args!(
+            "  {last}, {} papers in the window  {}",
+            keyword.n_papers, keyword.query
+        ));
     }
     let outbox: Vec<String> = status.outbox.iter().map(|(state, n)| format!("{n} {state}")).collect();
-    line(format_args!("\nOutbox: {}", if outbox.is_empty() { "empty".to_owned() } else { outbox.join(", ") }));
+    line(format_args!(
+        "\nOutbox: {}",
+        if outbox.is_empty() {
+            "empty".to_owned()
+        } else {
+            outbox.join(", ")
+        }
+    ));
     for entry in status.on_their_way.iter().take(ENTRIES_SHOWN) {
         line(format_args!(
             "  {}  {} papers, {}, {} attempts, next {}  {}",
-            entry.digest, entry.n_papers, entry.state, entry.n_attempts, moment(entry.next_attempt),
+            entry.digest,
+            entry.n_papers,
+            entry.state,
+            entry.n_attempts,
+            moment(entry.next_attempt),
             entry.last_outcome.as_deref().unwrap_or("")
         ));
     }
     if !status.suppressions.is_empty() {
         line(format_args!("\nSuppressed addresses"));
         for suppression in &status.suppressions {
-            line(format_args!("  {}  {:?} since {}: {}", suppression.address, suppression.reason, moment(suppression.since), suppression.evidence));
+            line(format_args!(
+                "  {}  {:?} since {}: {}",
+                suppression.address,
+                suppression.reason,
+                moment(suppression.since),
+                suppression.evidence
+            ));
         }
     }
     line(format_args!("\nNext slots"));

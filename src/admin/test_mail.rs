@@ -17,7 +17,12 @@ pub(super) async fn command(app: &App, address: &str) -> Result<Reply, AppError>
         subscriber: SubscriberId(format!("test {address} {}", now.timestamp_millis())),
         number: 0,
     };
-    let domain = composer.sender.from.address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let domain = composer
+        .sender
+        .from
+        .address
+        .rsplit_once('@')
+        .map_or("", |(_, domain)| domain);
     let message_id = composer.keys.message_id(&id, domain);
     let letter = Letter::notice(
         composer.sender.from.clone(),
@@ -38,8 +43,14 @@ pub(super) async fn command(app: &App, address: &str) -> Result<Reply, AppError>
     courier.close().await;
     let words = format!("{address}: {}\n", in_words(&outcome));
     Ok(match outcome {
-        Outcome::Accepted { .. } => Reply::done(format!("{dialogue}{words}Accepted means that the relay took it; look into the mailbox, and into its spam folder.\n")),
-        _ => Reply { output: dialogue, problems: vec![words.trim_end().to_owned()], exit: Exit::Failed },
+        Outcome::Accepted { .. } => Reply::done(format!(
+            "{dialogue}{words}Accepted means that the relay took it; look into the mailbox, and into its spam folder.\n"
+        )),
+        _ => Reply {
+            output: dialogue,
+            problems: vec![words.trim_end().to_owned()],
+            exit: Exit::Failed,
+        },
     })
 }
 

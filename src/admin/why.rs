@@ -47,7 +47,12 @@ pub(super) async fn command(
         Some(name) => vec![super::person(app, Some(name))?],
         None => app.roster.people().iter().map(|person| &**person).collect(),
     };
-    let stored = app.store.latest_papers(std::slice::from_ref(&id)).await?.pop().flatten();
+    let stored = app
+        .store
+        .latest_papers(std::slice::from_ref(&id))
+        .await?
+        .pop()
+        .flatten();
     let (paper, first_fetched) = match stored {
         Some(stored) => (Some(stored.paper), Some(stored.first_fetched)),
         None => (app.run.fetcher.paper(&id).await.map_err(anyhow::Error::new)?, None),
@@ -79,7 +84,10 @@ async fn for_one(app: &App, person: &Person, id: &ArxivId, paper: Option<&Paper>
         history.push(digest_in_words(app, person, queued.digest).await?);
         "queued"
     } else if let Some(pending) = state.pending.get(id) {
-        history.push(format!("recorded {}; it comes in the next digest", moment(pending.since)));
+        history.push(format!(
+            "recorded {}; it comes in the next digest",
+            moment(pending.since)
+        ));
         "pending"
     } else if let Some(how) = state.settled.get(id) {
         match how {
@@ -97,24 +105,45 @@ async fn for_one(app: &App, person: &Person, id: &ArxivId, paper: Option<&Paper>
         .keywords
         .iter()
         .map(|(heading, definition)| {
-            let words = paper.map_or_else(|| "the paper is not known to arXiv".to_owned(), |paper| {
-                keyword_in_words(&state, heading, definition, paper)
-            });
+            let words = paper.map_or_else(
+                || "the paper is not known to arXiv".to_owned(),
+                |paper| keyword_in_words(&state, heading, definition, paper),
+            );
             (heading.clone(), words)
         })
         .collect();
-    Ok(ForOne { subscriber: person.id.to_string(), state: name.to_owned(), history, keywords })
+    Ok(ForOne {
+        subscriber: person.id.to_string(),
+        state: name.to_owned(),
+        history,
+        keywords,
+    })
 }
 
 async fn digest_in_words(app: &App, person: &Person, number: u32) -> Result<String, StoreError> {
-    let id = DigestId { subscriber: person.id.clone(), number };
-    let Some(entry) = app.store.entry(&id).await? else { return Ok(format!("in digest {number}, accepted some time ago")) };
-    let OutboxEntry { state, message_id, attempts, .. } = entry.value;
+    let id = DigestId {
+        subscriber: person.id.clone(),
+        number,
+    };
+    let Some(entry) = app.store.entry(&id).await? else {
+        return Ok(format!("in digest {number}, accepted some time ago"));
+    };
+    let OutboxEntry {
+        state,
+        message_id,
+        attempts,
+        ..
+    } = entry.value;
     Ok(match state {
-        EntryState::Accepted { at, reply } => format!("in digest {number} ({message_id}), accepted {} with: {reply}", moment(at)),
+        EntryState::Accepted { at, reply } => format!(
+            "in digest {number} ({message_id}), accepted {} with: {reply}",
+            moment(at)
+        ),
         EntryState::Held => format!("in digest {number} ({message_id}), held: the relay may have it"),
         EntryState::Due | EntryState::Leased(_) => {
-            let last = attempts.last().map_or_else(|| "not tried yet".to_owned(), |attempt| in_words(&attempt.outcome));
+            let last = attempts
+                .last()
+                .map_or_else(|| "not tried yet".to_owned(), |attempt| in_words(&attempt.outcome));
             format!("in digest {number} ({message_id}), on its way: {last}")
         }
         EntryState::Ended { at, .. } => format!("in digest {number}, which ended {}", moment(at)),
@@ -134,7 +163,12 @@ fn keyword_in_words(
             let floor = state
                 .configured_pairs()
                 .find(|pair| pair.keyword == heading)
-                .and_then(|pair| pair.generations.iter().filter_map(|generation| generation.floor.as_ref()).min());
+                .and_then(|pair| {
+                    pair.generations
+                        .iter()
+                        .filter_map(|generation| generation.floor.as_ref())
+                        .min()
+                });
             match floor {
                 Some(floor) if paper.id <= *floor => {
                     format!("matches, but was announced before the subscription counts (its floor is {floor})")
@@ -152,7 +186,10 @@ fn keyword_in_words(
 fn evidence(definition: &crate::model::Definition, paper: &Paper) -> String {
     match matching::explain(&definition.term, paper) {
         Ok(Verdict::Fits(evidence)) => {
-            let found: Vec<String> = evidence.iter().map(|found| format!("{} in the {}", found.found, found.place)).collect();
+            let found: Vec<String> = evidence
+                .iter()
+                .map(|found| format!("{} in the {}", found.found, found.place))
+                .collect();
             format!("matches: {}", found.join("; "))
         }
         Ok(Verdict::Misses(misses)) => {
@@ -164,10 +201,19 @@ fn evidence(definition: &crate::model::Definition, paper: &Paper) -> String {
 }
 
 fn words(answer: &Answer) -> String {
-    let mut text = format!("{}  {}\n", answer.paper, answer.title.as_deref().unwrap_or("(not known to arXiv)"));
+    let mut text = format!(
+        "{}  {}\n",
+        answer.paper,
+        answer.title.as_deref().unwrap_or("(not known to arXiv)")
+    );
     let when = |at: Option<DateTime<Utc>>| at.map_or_else(|| "never".to_owned(), moment);
     // Writing to a string cannot fail.
-    let _infallible = writeln!(text, "submitted {}, first fetched {}", when(answer.submitted), when(answer.first_fetched));
+    let _infallible = writeln!(
+        text,
+        "submitted {}, first fetched {}",
+        when(answer.submitted),
+        when(answer.first_fetched)
+    );
     if answer.withdrawn {
         text.push_str("withdrawn: such papers are not sent as new\n");
     }

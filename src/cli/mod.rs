@@ -2,7 +2,6 @@
 
 mod progress;
 
-
 use std::{
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
@@ -18,7 +17,6 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Environment, Loaded},
     daemon::socket,
-
     telemetry::{self, LogFormat},
 };
 
@@ -161,7 +159,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(Exit::Failed.code());
         }
     };
-    let reply = runtime.block_on(dispatch(cli)).unwrap_or_else(|error| admin::failed(&error));
+    let reply = runtime
+        .block_on(dispatch(cli))
+        .unwrap_or_else(|error| admin::failed(&error));
     print(&reply)
 }
 
@@ -173,7 +173,11 @@ pub fn definition() -> clap::Command {
 /// The version with that of the built-in time zone rules, which age.
 fn long_version() -> clap::builder::Str {
     static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-        format!("{} (time zone rules of {})", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
+        format!(
+            "{} (time zone rules of {})",
+            env!("CARGO_PKG_VERSION"),
+            chrono_tz::IANA_TZDB_VERSION
+        )
     });
     TEXT.as_str().into()
 }
@@ -200,24 +204,52 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
         }
         Sub::Man => {
             let mut bytes = Vec::new();
-            clap_mangen::Man::new(definition()).render(&mut bytes).map_err(anyhow::Error::new)?;
+            clap_mangen::Man::new(definition())
+                .render(&mut bytes)
+                .map_err(anyhow::Error::new)?;
             Ok(Reply::done(String::from_utf8_lossy(&bytes).into_owned()))
         }
         Sub::Demo { out } => Err(AppError::Usage(out.display().to_string())),
         Sub::Serve => crate::daemon::serve(&path).await,
         Sub::Check { online } => check(&path, online).await,
-        Sub::Run { due, dry_run, out, now, resume, json } => {
-            let dry_run_out = out.filter(|_| dry_run).map(absolute).transpose()?;
-            let command = Command::Run { due, dry_run_out, resume, json };
+        Sub::Run {
+            due,
+            dry_run,
+            out,
+            now,
+            resume,
+            json,
+        } => {
+            let dry_run_out = out.filter(|_| dry_run).as_deref().map(absolute).transpose()?;
+            let command = Command::Run {
+                due,
+                dry_run_out,
+                resume,
+                json,
+            };
             on_store(&path, command, &Options { now, dry_run }).await
         }
-        Sub::Preview { subscriber, format, out, days } => {
+        Sub::Preview {
+            subscriber,
+            format,
+            out,
+            days,
+        } => {
             let format = match format {
                 FormatArg::Html => PreviewFormat::Html,
                 FormatArg::Text => PreviewFormat::Text,
                 FormatArg::Eml => PreviewFormat::Eml,
             };
-            let reply = on_store(&path, Command::Preview { subscriber, format, days }, &Options::default()).await?;
+            let reply = on_store(
+                &path,
+                Command::Preview {
+                    subscriber,
+                    format,
+                    days,
+                },
+                &Options::default(),
+            )
+            .await?;
             match out {
                 Some(out) => to_file(reply, &out),
                 None => Ok(reply),
@@ -225,8 +257,21 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
         }
         Sub::TestMail { address } => on_store(&path, Command::TestMail { address }, &Options::default()).await,
         Sub::Status { json } => on_store(&path, Command::Status { json }, &Options::default()).await,
-        Sub::Why { identifier, subscriber, json } => {
-            on_store(&path, Command::Why { identifier, subscriber, json }, &Options::default()).await
+        Sub::Why {
+            identifier,
+            subscriber,
+            json,
+        } => {
+            on_store(
+                &path,
+                Command::Why {
+                    identifier,
+                    subscriber,
+                    json,
+                },
+                &Options::default(),
+            )
+            .await
         }
     }
 }
@@ -267,7 +312,9 @@ async fn on_store(path: &Path, command: Command, options: &Options) -> Result<Re
     let socket_path = socket::path(&loaded.config, &Environment::from_process());
     if let Some(reply) = socket::ask(&socket_path, &command).await? {
         if options.now.is_some() || options.dry_run {
-            return Err(AppError::Usage("--now and --dry-run need a state that no running `serve` holds".to_owned()));
+            return Err(AppError::Usage(
+                "--now and --dry-run need a state that no running `serve` holds".to_owned(),
+            ));
         }
         return Ok(reply);
     }
@@ -281,8 +328,8 @@ async fn on_store(path: &Path, command: Command, options: &Options) -> Result<Re
     Ok(reply)
 }
 
-fn absolute(path: PathBuf) -> Result<PathBuf, AppError> {
-    std::path::absolute(&path).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))
+fn absolute(path: &Path) -> Result<PathBuf, AppError> {
+    std::path::absolute(path).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))
 }
 
 fn to_file(reply: Reply, path: &Path) -> Result<Reply, AppError> {

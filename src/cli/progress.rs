@@ -62,7 +62,11 @@ fn draw(progress: &Progress, is_terminal: bool) {
     }
     let filled = progress.n_done * CELLS / progress.n_total;
     let waiting = progress.waiting.as_ref().map_or_else(String::new, |(until, why)| {
-        format!("; waiting for arXiv until {}: {}", until.format("%H:%M:%S UTC"), why.chars().take(60).collect::<String>())
+        format!(
+            "; waiting for arXiv until {}: {}",
+            until.format("%H:%M:%S UTC"),
+            why.chars().take(60).collect::<String>()
+        )
     });
     let keyword: String = progress.keyword.chars().filter(|c| !c.is_control()).take(40).collect();
     let words = format!("{}/{} {keyword}{waiting}", progress.n_done, progress.n_total);

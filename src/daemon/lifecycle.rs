@@ -87,7 +87,11 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
         }
         if stop_asked && shared.stop.is_cancelled() {
             tracing::warn!("stopped at once, at the second signal");
-            return Ok(Reply { output: String::new(), problems: Vec::new(), exit: Exit::Failed });
+            return Ok(Reply {
+                output: String::new(),
+                problems: Vec::new(),
+                exit: Exit::Failed,
+            });
         }
         if stop_asked {
             tracing::info!("stopping: no new work; the mail in hand is finished");
@@ -121,7 +125,9 @@ async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError>
         }
         let app = shared.app().await;
         if !note_clock(&*app.store, app.clock.now()).await? {
-            tracing::error!("the clock is more than an hour behind what this daemon has seen; nothing is done until it is right");
+            tracing::error!(
+                "the clock is more than an hour behind what this daemon has seen; nothing is done until it is right"
+            );
             pulse.beat();
             continue;
         }
@@ -140,24 +146,34 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
             for problem in &problems.0 {
                 tracing::error!("{problem}");
             }
-            tracing::error!(n_problems = problems.0.len(), "the configuration is not reloaded; the former one stays in force");
+            tracing::error!(
+                n_problems = problems.0.len(),
+                "the configuration is not reloaded; the former one stays in force"
+            );
             return;
         }
     };
     let changes = config::diff(&former.config, &loaded.config);
     if !changes.needs_restart.is_empty() {
-        tracing::error!(keys = changes.needs_restart.join(", "), "these keys need a restart; the former configuration stays in force");
+        tracing::error!(
+            keys = changes.needs_restart.join(", "),
+            "these keys need a restart; the former configuration stays in force"
+        );
         return;
     }
     if changes.removes_many() && !asked_for {
         tracing::error!(
-            n_removed = changes.removed_subscribers.len(), n_before = changes.total_before,
+            n_removed = changes.removed_subscribers.len(),
+            n_before = changes.total_before,
             "the change would remove more than a fifth of the subscribers; it waits for SIGHUP (systemctl reload)"
         );
         return;
     }
     if let Some(problem) = loaded.config.contact_problem() {
-        tracing::error!(problem, "the configuration is not reloaded; the former one stays in force");
+        tracing::error!(
+            problem,
+            "the configuration is not reloaded; the former one stays in force"
+        );
         return;
     }
     for line in &changes.lines {
@@ -176,7 +192,12 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
 
 fn greet(app: &App, config_path: &Path) {
     let now = app.clock.now();
-    let next = app.roster.people().iter().map(|person| person.schedule.next_after(now)).min();
+    let next = app
+        .roster
+        .people()
+        .iter()
+        .map(|person| person.schedule.next_after(now))
+        .min();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = %std::path::absolute(config_path).unwrap_or_else(|_| config_path.to_owned()).display(),

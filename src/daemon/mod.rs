@@ -53,15 +53,27 @@ pub async fn refuse_if_served(store: &dyn Store) -> Result<(), AppError> {
 /// Notes that a daemon uses the state, and the highest moment seen. Returns whether the clock can be believed.
 async fn note_clock(store: &dyn Store, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let mut served: Versioned<Served> = documents::load(store, DocumentKind::Note, NOTE).await?;
-    if served.value.high_water.is_some_and(|seen| seen - now > CLOCK_BEHIND_MAX) {
+    if served
+        .value
+        .high_water
+        .is_some_and(|seen| seen - now > CLOCK_BEHIND_MAX)
+    {
         return Ok(false);
     }
-    let is_news = served.value.high_water.is_none_or(|seen| now - seen > TimeDelta::minutes(5));
+    let is_news = served
+        .value
+        .high_water
+        .is_none_or(|seen| now - seen > TimeDelta::minutes(5));
     if is_news {
         served.value.since.get_or_insert(now);
         served.value.high_water = Some(now);
         let document = documents::to_write(DocumentKind::Note, NOTE, &served)?;
-        store.commit(Batch { documents: vec![document], ..Batch::default() }).await?;
+        store
+            .commit(Batch {
+                documents: vec![document],
+                ..Batch::default()
+            })
+            .await?;
     }
     Ok(true)
 }

@@ -31,14 +31,23 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the socket of a configuration lies.
 pub fn path(config: &Config, environment: &Environment) -> PathBuf {
-    environment.runtime_directory.as_ref().unwrap_or(&config.state_dir).join("control.sock")
+    environment
+        .runtime_directory
+        .as_ref()
+        .unwrap_or(&config.state_dir)
+        .join("control.sock")
 }
 
 /// Asks a running daemon to carry out a command; `None` if none runs.
 pub async fn ask(path: &Path, command: &Command) -> Result<Option<Reply>, AppError> {
-    let Ok(stream) = UnixStream::connect(path).await else { return Ok(None) };
+    let Ok(stream) = UnixStream::connect(path).await else {
+        return Ok(None);
+    };
     exchange(stream, command).await.map(Some).map_err(|error| {
-        AppError::Other(anyhow::anyhow!("the running daemon at {} broke off: {error}", path.display()))
+        AppError::Other(anyhow::anyhow!(
+            "the running daemon at {} broke off: {error}",
+            path.display()
+        ))
     })
 }
 

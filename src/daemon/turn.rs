@@ -50,7 +50,11 @@ pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToke
         }
     }
     slots.save(&*app.store).await?;
-    let lead = LEAD + memory.fetched.as_ref().map_or(TimeDelta::zero(), |fetch| fetch.duration);
+    let lead = LEAD
+        + memory
+            .fetched
+            .as_ref()
+            .map_or(TimeDelta::zero(), |fetch| fetch.duration);
     let is_due_soon = next_slot.is_some_and(|next| next - now <= lead);
     let mut is_new = false;
     if wants_fetch(memory.fetched.as_ref(), !due.is_empty(), is_due_soon, now) && !stop.is_cancelled() {
@@ -69,7 +73,9 @@ pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToke
         if !due.is_empty() {
             let people: Vec<SubscriberId> = due.keys().cloned().collect();
             memory.short.retain(|id| !due.contains_key(id));
-            memory.short.extend(people.iter().filter(|id| n_incomplete(app, id, fetch) > 0).cloned());
+            memory
+                .short
+                .extend(people.iter().filter(|id| n_incomplete(app, id, fetch) > 0).cloned());
             let slot = due.into_values().max_by_key(|slot| slot.at);
             admin::serve_slots(app, &people, slot, fetch, stop).await?;
             return slots.complete(&*app.store).await;
@@ -96,7 +102,9 @@ fn take_late(
         let n_keywords = app.roster.get(id).map_or(0, |person| person.keywords.len());
         now - slot.at < WAIT_MAX && n_keywords > 0 && n_incomplete(app, id, fetch) == n_keywords
     };
-    let (late, ready) = std::mem::take(due).into_iter().partition(|(id, slot)| is_late(id, slot));
+    let (late, ready) = std::mem::take(due)
+        .into_iter()
+        .partition(|(id, slot)| is_late(id, slot));
     *due = ready;
     late
 }
@@ -126,25 +134,30 @@ fn recovered(
 fn n_incomplete(app: &App, id: &SubscriberId, fetch: &admin::Fetch) -> usize {
     app.roster.get(id).map_or(0, |person| {
         let is_incomplete = |definition: &Definition| fetch.recorded.incomplete.contains_key(&definition.term);
-        person.keywords.iter().filter(|(_, definition)| is_incomplete(definition)).count()
+        person
+            .keywords
+            .iter()
+            .filter(|(_, definition)| is_incomplete(definition))
+            .count()
     })
 }
 
 /// Whether to ask arXiv now: for a slot that is due or near, unless what was fetched is complete and shows the
 /// latest announcement; and every half hour while something is missing.
-fn wants_fetch(
-    fetched: Option<&admin::Fetch>,
-    is_due: bool,
-    is_due_soon: bool,
-    now: DateTime<Utc>,
-) -> bool {
-    let Some(fetch) = fetched else { return is_due || is_due_soon };
+fn wants_fetch(fetched: Option<&admin::Fetch>, is_due: bool, is_due_soon: bool, now: DateTime<Utc>) -> bool {
+    let Some(fetch) = fetched else {
+        return is_due || is_due_soon;
+    };
     let is_good = fetch.report.incomplete.is_empty() && fetch.report.current;
     if is_good && covers_latest(fetch.at, now) {
         return false;
     }
     let is_old = now - fetch.at >= RETRY_INTERVAL;
-    if is_good { (is_due || is_due_soon) && is_old } else { is_old }
+    if is_good {
+        (is_due || is_due_soon) && is_old
+    } else {
+        is_old
+    }
 }
 
 /// Whether everything announced by `now` could be read when the fetch was made.

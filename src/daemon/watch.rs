@@ -25,7 +25,11 @@ impl Watch {
     /// Watches the files that `config` was read from.
     pub(super) fn new(config: &Config) -> Self {
         let now = fingerprint(config);
-        Self { loaded: now.clone(), latest: now, still_since: tokio::time::Instant::now() }
+        Self {
+            loaded: now.clone(),
+            latest: now,
+            still_since: tokio::time::Instant::now(),
+        }
     }
 
     /// Whether the files differ from what was loaded and have been still for [`STILL`]. Says so once per change.
@@ -54,7 +58,9 @@ fn fingerprint(config: &Config) -> Fingerprint {
     files
         .into_iter()
         .map(|path| {
-            let state = std::fs::metadata(&path).ok().and_then(|file| Some((file.modified().ok()?, file.len())));
+            let state = std::fs::metadata(&path)
+                .ok()
+                .and_then(|file| Some((file.modified().ok()?, file.len())));
             (path, state)
         })
         .collect()

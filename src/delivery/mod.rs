@@ -16,11 +16,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use self::settle::is_relay_trouble;
 pub use self::{
     settle::{Policy, Settlement, in_words, settle, stage_name},
     transport::{Courier, Transport, Way},
 };
-use self::settle::is_relay_trouble;
 use crate::{
     clock::Clock,
     mail::{
@@ -87,11 +87,7 @@ pub struct Delivered {
 
 /// Sends everything that is due at `horizon`, each digest once, until nothing is left, the relay is in
 /// trouble, or `stop` is cancelled. A dialogue that has begun is always brought to its end.
-pub async fn deliver(
-    ctx: &Context,
-    horizon: DateTime<Utc>,
-    stop: &CancellationToken,
-) -> Result<Delivered, StoreError> {
+pub async fn deliver(ctx: &Context, horizon: DateTime<Utc>, stop: &CancellationToken) -> Result<Delivered, StoreError> {
     let turn = Turn::default();
     let pace = Mutex::new(Pace::new(ctx.settings.messages_per_minute));
     ctx.transport.allow_login().await;
@@ -118,7 +114,9 @@ async fn courier(
 ) -> Result<(), StoreError> {
     let mut courier = ctx.transport.courier();
     while !stop.is_cancelled() && !turn.is_broken.load(Ordering::Relaxed) {
-        let Some(entry) = ctx.store.lease_due(&ctx.worker, horizon, LEASE_TTL, 1).await?.pop() else { break };
+        let Some(entry) = ctx.store.lease_due(&ctx.worker, horizon, LEASE_TTL, 1).await?.pop() else {
+            break;
+        };
         if !paced(pace, stop).await {
             unlease(ctx, entry).await?;
             break;
@@ -151,16 +149,26 @@ async fn attempt(
             let before_data = async {
                 let mut entry = slot.lock().await;
                 entry.value.begin_data();
-                ctx.store.commit(Batch { entries: vec![entry.clone()], ..Batch::default() }).await?;
+                ctx.store
+                    .commit(Batch {
+                        entries: vec![entry.clone()],
+                        ..Batch::default()
+                    })
+                    .await?;
                 entry.revision += 1;
                 Ok::<(), StoreError>(())
             };
-            outcome = courier.send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data).await?;
+            outcome = courier
+                .send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data)
+                .await?;
             entry = slot.into_inner();
         }
         Err(error) => {
             let reply = format!("it could not be made: {error}");
-            outcome = Outcome::PermanentMessage { stage: Stage::Body, reply };
+            outcome = Outcome::PermanentMessage {
+                stage: Stage::Body,
+                reply,
+            };
         }
     }
     watch_the_relay(turn, &outcome).await;
@@ -185,7 +193,11 @@ async fn watch_the_relay(turn: &Turn, outcome: &Outcome) {
     let is_configuration = matches!(outcome, Outcome::Configuration { .. });
     if is_configuration || n_running >= BREAKER_FAILURES {
         turn.is_broken.store(true, Ordering::Relaxed);
-        turn.delivered.lock().await.stopped.get_or_insert_with(|| in_words(outcome));
+        turn.delivered
+            .lock()
+            .await
+            .stopped
+            .get_or_insert_with(|| in_words(outcome));
     }
 }
 
@@ -200,7 +212,14 @@ async fn conclude(
     for _ in 0..CONFLICTS_MAX {
         let mut entry = entry.clone();
         let mut state = subscriber(ctx, &entry.value.digest.id).await?;
-        let (settlement, suppression) = settle(&mut entry.value, &mut state.value, outcome, ctx.settings.policy, began, now);
+        let (settlement, suppression) = settle(
+            &mut entry.value,
+            &mut state.value,
+            outcome,
+            ctx.settings.policy,
+            began,
+            now,
+        );
         let mut batch = Batch::default();
         if settlement == Settlement::Split {
             batch.entries.extend(halves(ctx, &entry.value, &mut state.value, now));
@@ -226,28 +245,45 @@ fn log(entry: &OutboxEntry, outcome: &Outcome, settlement: &Settlement, suppress
     let (attempt, words) = (entry.n_attempts, in_words(outcome));
     match settlement {
         Settlement::Accepted => tracing::info!(
-            subscriber.id = subscriber, digest.id = digest, delivery.attempt = attempt, delivery.outcome = words,
-            n_papers = entry.digest.papers().count(), "digest accepted by the relay"
+            subscriber.id = subscriber,
+            digest.id = digest,
+            delivery.attempt = attempt,
+            delivery.outcome = words,
+            n_papers = entry.digest.papers().count(),
+            "digest accepted by the relay"
         ),
         Settlement::Retrying | Settlement::Unconfirmed { held: false } => tracing::warn!(
             subscriber.id = subscriber, digest.id = digest, delivery.attempt = attempt, delivery.outcome = words,
             next_attempt = %entry.next_attempt, "digest not accepted; it is tried again"
         ),
         Settlement::Unconfirmed { held: true } => tracing::error!(
-            subscriber.id = subscriber, digest.id = digest, delivery.attempt = attempt, delivery.outcome = words,
+            subscriber.id = subscriber,
+            digest.id = digest,
+            delivery.attempt = attempt,
+            delivery.outcome = words,
             "digest held: the relay may have it; decide with `paperround outbox retry` or `outbox drop`"
         ),
         Settlement::Returned | Settlement::Split => tracing::warn!(
-            subscriber.id = subscriber, digest.id = digest, delivery.attempt = attempt, delivery.outcome = words,
+            subscriber.id = subscriber,
+            digest.id = digest,
+            delivery.attempt = attempt,
+            delivery.outcome = words,
             "digest refused; its papers come in the next"
         ),
         Settlement::Undeliverable => tracing::error!(
-            subscriber.id = subscriber, digest.id = digest, delivery.attempt = attempt, delivery.outcome = words,
+            subscriber.id = subscriber,
+            digest.id = digest,
+            delivery.attempt = attempt,
+            delivery.outcome = words,
             "digest undeliverable; `paperround why` names its papers"
         ),
     }
     if let Some(suppression) = suppression {
-        tracing::error!(subscriber.id = subscriber, evidence = suppression.evidence, "address suppressed; `paperround suppression remove` undoes it");
+        tracing::error!(
+            subscriber.id = subscriber,
+            evidence = suppression.evidence,
+            "address suppressed; `paperround suppression remove` undoes it"
+        );
     }
 }
 
@@ -265,10 +301,17 @@ fn halves(
             let digest = half(&whole.digest, n_first, is_first);
             let ids: Vec<_> = digest.papers().map(|paper| paper.id.clone()).collect();
             let number = state.enqueue(&ids, now);
-            let id = DigestId { number, ..digest.id.clone() };
+            let id = DigestId {
+                number,
+                ..digest.id.clone()
+            };
             Versioned::new(OutboxEntry {
                 message_id: ctx.composer.keys.message_id(&id, domain(&whole.message_id)),
-                digest: DigestRecord { id, frozen_at: now, ..digest },
+                digest: DigestRecord {
+                    id,
+                    frozen_at: now,
+                    ..digest
+                },
                 sha256: None,
                 fingerprint: None,
                 state: EntryState::Due,
@@ -297,13 +340,23 @@ fn half(whole: &DigestRecord, n_first: usize, is_first: bool) -> DigestRecord {
 }
 
 fn domain(message_id: &str) -> &str {
-    message_id.trim_end_matches('>').rsplit_once('@').map_or("localhost.invalid", |(_, domain)| domain)
+    message_id
+        .trim_end_matches('>')
+        .rsplit_once('@')
+        .map_or("localhost.invalid", |(_, domain)| domain)
 }
 
 /// Why a digest must not go any more, if so.
 async fn cancelled(ctx: &Context, digest: &DigestRecord) -> Result<Option<&'static str>, StoreError> {
     let key = roster::suppression_key(&digest.address);
-    if ctx.store.document(DocumentKind::Suppression, &key).await?.value.value.is_some() {
+    if ctx
+        .store
+        .document(DocumentKind::Suppression, &key)
+        .await?
+        .value
+        .value
+        .is_some()
+    {
         return Ok(Some("the address is suppressed"));
     }
     let state = subscriber(ctx, &digest.id).await?;
@@ -327,8 +380,19 @@ async fn cancel(ctx: &Context, entry: Versioned<OutboxEntry>, why: &str) -> Resu
         } else {
             state.value.end(number, Settled::Undeliverable);
         }
-        entry.value.state = EntryState::Ended { at: now, how: Ending::Cancelled };
-        match ctx.store.commit(Batch { entries: vec![entry], subscribers: vec![state], ..Batch::default() }).await {
+        entry.value.state = EntryState::Ended {
+            at: now,
+            how: Ending::Cancelled,
+        };
+        match ctx
+            .store
+            .commit(Batch {
+                entries: vec![entry],
+                subscribers: vec![state],
+                ..Batch::default()
+            })
+            .await
+        {
             Err(StoreError::Conflict(_)) => {}
             Err(error) => return Err(error),
             Ok(()) => {
@@ -343,22 +407,35 @@ async fn cancel(ctx: &Context, entry: Versioned<OutboxEntry>, why: &str) -> Resu
 /// The document that suppresses an address; one that is suppressed already keeps its first reason.
 async fn suppress(ctx: &Context, suppression: &Suppression) -> Result<Versioned<Document>, StoreError> {
     let key = roster::suppression_key(&suppression.address);
-    let stored: Versioned<Option<Suppression>> =
-        documents::load(&*ctx.store, DocumentKind::Suppression, &key).await?;
+    let stored: Versioned<Option<Suppression>> = documents::load(&*ctx.store, DocumentKind::Suppression, &key).await?;
     let value = stored.value.unwrap_or_else(|| suppression.clone());
-    documents::to_write(DocumentKind::Suppression, &key, &Versioned { value, revision: stored.revision })
+    documents::to_write(
+        DocumentKind::Suppression,
+        &key,
+        &Versioned {
+            value,
+            revision: stored.revision,
+        },
+    )
 }
 
 /// Gives a lease back unused.
 async fn unlease(ctx: &Context, mut entry: Versioned<OutboxEntry>) -> Result<(), StoreError> {
     entry.value.state = EntryState::Due;
     entry.value.n_attempts = entry.value.n_attempts.saturating_sub(1);
-    ctx.store.commit(Batch { entries: vec![entry], ..Batch::default() }).await
+    ctx.store
+        .commit(Batch {
+            entries: vec![entry],
+            ..Batch::default()
+        })
+        .await
 }
 
 async fn subscriber(ctx: &Context, id: &DigestId) -> Result<Versioned<SubscriberState>, StoreError> {
     let mut states = ctx.store.subscribers(std::slice::from_ref(&id.subscriber)).await?;
-    Ok(states.pop().unwrap_or_else(|| Versioned::new(SubscriberState::new(id.subscriber.clone()))))
+    Ok(states
+        .pop()
+        .unwrap_or_else(|| Versioned::new(SubscriberState::new(id.subscriber.clone()))))
 }
 
 /// Notes what the bytes are, and says so when they are not those of the attempt before.
@@ -369,7 +446,8 @@ fn fingerprint(ctx: &Context, entry: &mut OutboxEntry, composed: &Composed) {
     {
         let is_same_program = entry.fingerprint.as_ref() == Some(&fingerprint);
         tracing::warn!(
-            digest.id = entry.digest.id.number, is_same_program,
+            digest.id = entry.digest.id.number,
+            is_same_program,
             "the mail is not byte for byte that of the attempt before; its Message-ID, papers and order are"
         );
     }
@@ -392,13 +470,21 @@ async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
     let mut results: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {
         let mut is_pending = false;
-        for (future, result) in running.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none()) {
+        for (future, result) in running
+            .iter_mut()
+            .zip(&mut results)
+            .filter(|(_, result)| result.is_none())
+        {
             match future.as_mut().poll(cx) {
                 std::task::Poll::Ready(output) => *result = Some(output),
                 std::task::Poll::Pending => is_pending = true,
             }
         }
-        if is_pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        if is_pending {
+            std::task::Poll::Pending
+        } else {
+            std::task::Poll::Ready(())
+        }
     })
     .await;
     results.into_iter().flatten().collect()

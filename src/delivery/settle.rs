@@ -54,13 +54,19 @@ pub fn settle(
     now: DateTime<Utc>,
 ) -> (Settlement, Option<Suppression>) {
     let number = entry.digest.id.number;
-    entry.push_attempt(Attempt { at: began, outcome: outcome.clone() });
+    entry.push_attempt(Attempt {
+        at: began,
+        outcome: outcome.clone(),
+    });
     let mut suppression = None;
     let settlement = match outcome {
         Outcome::Accepted { reply } => {
             state.accept(number);
             state.refused_on.clear();
-            entry.state = EntryState::Accepted { at: now, reply: reply.clone() };
+            entry.state = EntryState::Accepted {
+                at: now,
+                reply: reply.clone(),
+            };
             Settlement::Accepted
         }
         Outcome::TransientRecipient { .. } | Outcome::TransientRelay { .. } => {
@@ -84,7 +90,9 @@ pub fn settle(
                 Settlement::Unconfirmed { held: false }
             }
         }
-        Outcome::PermanentRecipient { reply, no_such_mailbox, .. } => {
+        Outcome::PermanentRecipient {
+            reply, no_such_mailbox, ..
+        } => {
             if *no_such_mailbox {
                 suppression = note_refusal(entry, state, reply, now);
             }
@@ -176,12 +184,17 @@ fn end(entry: &mut OutboxEntry, how: Ending, now: DateTime<Utc>) -> Settlement {
 /// come back together. The jitter is taken from the digest itself, so that a replay repeats it.
 fn backoff(first: TimeDelta, entry: &OutboxEntry) -> TimeDelta {
     let doublings = entry.n_attempts.saturating_sub(1).min(16);
-    let delay = first.checked_mul(1 << doublings).unwrap_or(BACKOFF_MAX).min(BACKOFF_MAX);
+    let delay = first
+        .checked_mul(1 << doublings)
+        .unwrap_or(BACKOFF_MAX)
+        .min(BACKOFF_MAX);
     let chance = entry
         .message_id
         .bytes()
         .chain(entry.n_attempts.to_be_bytes())
-        .fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
+        .fold(2_166_136_261_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(16_777_619)
+        });
     let per_mille = 900 + i32::try_from(chance % 201).unwrap_or(100);
     delay * per_mille / 1_000
 }

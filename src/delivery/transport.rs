@@ -40,7 +40,7 @@ pub struct Courier<'t> {
 
 #[derive(Debug)]
 enum Hand<'t> {
-    Smtp(relay::RelayConnection),
+    Smtp(Box<relay::RelayConnection>),
     Sendmail(&'t Sendmail),
     Maildir(&'t Path),
 }
@@ -48,7 +48,11 @@ enum Hand<'t> {
 impl Transport {
     /// A way out for mails whose bounces go to `envelope_sender`.
     pub fn new(way: Way, envelope_sender: String, verp: bool) -> Self {
-        Self { way, envelope_sender, verp }
+        Self {
+            way,
+            envelope_sender,
+            verp,
+        }
     }
 
     /// Which way it is.
@@ -75,9 +79,11 @@ impl Transport {
     /// Tries the way out without sending anything. The steps in words, or why it cannot work.
     pub async fn probe(&self) -> Result<String, String> {
         match &self.way {
-            Way::Smtp(relay) => relay.probe().await.map(|steps| steps.join("; ")).map_err(|error| {
-                format!("{error} (after: {})", error.steps.join("; "))
-            }),
+            Way::Smtp(relay) => relay
+                .probe()
+                .await
+                .map(|steps| steps.join("; "))
+                .map_err(|error| format!("{error} (after: {})", error.steps.join("; "))),
             Way::Sendmail(sendmail) => match std::fs::metadata(&sendmail.program) {
                 Ok(file) if file.is_file() => Ok(format!("{} is there", sendmail.program.display())),
                 Ok(_) => Err(format!("mail.sendmail: {} is no file", sendmail.program.display())),
@@ -90,7 +96,7 @@ impl Transport {
     /// A new worker's end: a connection of its own, made when it is first needed.
     pub fn courier(&self) -> Courier<'_> {
         let hand = match &self.way {
-            Way::Smtp(relay) => Hand::Smtp(relay.open()),
+            Way::Smtp(relay) => Hand::Smtp(Box::new(relay.open())),
             Way::Sendmail(sendmail) => Hand::Sendmail(sendmail),
             Way::Maildir(folder) => Hand::Maildir(folder),
         };
@@ -122,7 +128,15 @@ impl Courier<'_> {
         before_data: impl Future<Output = Result<(), E>>,
     ) -> Result<Outcome, E> {
         let sender = self.transport.sender(digest, keys);
-        self.send_from(&sender, &digest.address, message_id, digest.frozen_at, bytes, before_data).await
+        self.send_from(
+            &sender,
+            &digest.address,
+            message_id,
+            digest.frozen_at,
+            bytes,
+            before_data,
+        )
+        .await
     }
 
     /// Sends one message that is no digest: a test or a report. It is not repeated, so nothing is recorded.
@@ -135,7 +149,10 @@ impl Courier<'_> {
     ) -> Outcome {
         let sender = self.transport.envelope_sender.clone();
         let nothing = async { Ok::<(), std::convert::Infallible>(()) };
-        match self.send_from(&sender, recipient, message_id, date, bytes, nothing).await {
+        match self
+            .send_from(&sender, recipient, message_id, date, bytes, nothing)
+            .await
+        {
             Ok(outcome) => outcome,
             Err(never) => match never {},
         }
@@ -164,7 +181,9 @@ impl Courier<'_> {
                 let (folder, message_id, bytes) = (folder.to_owned(), message_id.to_owned(), bytes.to_vec());
                 let written =
                     tokio::task::spawn_blocking(move || maildir::deliver(&folder, &bytes, &message_id, date)).await;
-                Ok(written.unwrap_or_else(|error| Outcome::Unconfirmed { reply: format!("writing ended early: {error}") }))
+                Ok(written.unwrap_or_else(|error| Outcome::Unconfirmed {
+                    reply: format!("writing ended early: {error}"),
+                }))
             }
         }
     }

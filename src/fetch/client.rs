@@ -89,13 +89,19 @@ impl FetchError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::Broken(_) => true,
-            Self::Closed(_) | Self::Refused { .. } | Self::Forbidden { .. } | Self::TooLong(_) | Self::Store(_) => false,
+            Self::Closed(_) | Self::Refused { .. } | Self::Forbidden { .. } | Self::TooLong(_) | Self::Store(_) => {
+                false
+            }
         }
     }
 }
 
 fn quoted(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(": {text}") }
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
 }
 
 /// The only thing that talks to arXiv.
@@ -137,9 +143,10 @@ impl Client {
         let timeout = timeout.max(Duration::from_millis(1));
         let result = match tokio::time::timeout(timeout, self.ask(url)).await {
             Ok(result) => result,
-            Err(_elapsed) => {
-                Err(FetchError::Broken(format!("it took longer than {}", humantime::format_duration(timeout))))
-            }
+            Err(_elapsed) => Err(FetchError::Broken(format!(
+                "it took longer than {}",
+                humantime::format_duration(timeout)
+            ))),
         };
         turn.leave(effect(&result, self.settings.retry_delay)).await?;
         result
@@ -157,16 +164,30 @@ impl Client {
             let body = self.read(&mut response, self.settings.response_bytes_max).await?;
             return Ok(Answer { body, date });
         }
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, date));
-        let body = self.read(&mut response, ERROR_BODY_BYTES_MAX as u64).await.unwrap_or_default();
+        let retry_after = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| retry_after(value.to_str().ok()?, date));
+        let body = self
+            .read(&mut response, ERROR_BODY_BYTES_MAX as u64)
+            .await
+            .unwrap_or_default();
         let text = excerpt(&body);
         Err(match status {
             StatusCode::FORBIDDEN => FetchError::Forbidden { text },
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => FetchError::Busy { status, text, retry_after },
-            _ if status.is_server_error() => FetchError::Busy { status, text, retry_after },
-            _ if status.is_redirection() => {
-                FetchError::Broken(format!("it redirects elsewhere ({status}), which is not followed; check the address in [arxiv]"))
-            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => FetchError::Busy {
+                status,
+                text,
+                retry_after,
+            },
+            _ if status.is_server_error() => FetchError::Busy {
+                status,
+                text,
+                retry_after,
+            },
+            _ if status.is_redirection() => FetchError::Broken(format!(
+                "it redirects elsewhere ({status}), which is not followed; check the address in [arxiv]"
+            )),
             _ => FetchError::Refused { status, text, body },
         })
     }
@@ -192,15 +213,25 @@ fn user_agent(contact: &str) -> String {
 fn effect(result: &Result<Answer, FetchError>, retry_delay: Duration) -> Effect {
     match result {
         Ok(_) | Err(FetchError::Refused { .. } | FetchError::TooLong(_)) => Effect::Reopen,
-        Err(FetchError::Forbidden { text }) => Effect::Forbid { why: format!("arXiv denied access (403{})", quoted(text)) },
-        Err(FetchError::Busy { status, text, retry_after }) => {
-            let named = retry_after.map(|delay| Effect::Pause { delay, why: format!("arXiv answered {status}{}", quoted(text)) });
+        Err(FetchError::Forbidden { text }) => Effect::Forbid {
+            why: format!("arXiv denied access (403{})", quoted(text)),
+        },
+        Err(FetchError::Busy {
+            status,
+            text,
+            retry_after,
+        }) => {
+            let named = retry_after.map(|delay| Effect::Pause {
+                delay,
+                why: format!("arXiv answered {status}{}", quoted(text)),
+            });
             match named {
                 Some(pause) => pause,
                 // A 429 is meant for all requests of this operator; another failure only for this one.
-                None if *status == StatusCode::TOO_MANY_REQUESTS => {
-                    Effect::Pause { delay: retry_delay, why: format!("arXiv answered {status}{}", quoted(text)) }
-                }
+                None if *status == StatusCode::TOO_MANY_REQUESTS => Effect::Pause {
+                    delay: retry_delay,
+                    why: format!("arXiv answered {status}{}", quoted(text)),
+                },
                 None => Effect::Open,
             }
         }
@@ -214,7 +245,9 @@ fn retry_after(value: &str, date: Option<DateTime<Utc>>) -> Option<Duration> {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             let until = DateTime::parse_from_rfc2822(value.trim()).ok()?.to_utc();
-            (until - date.unwrap_or_else(|| crate::clock::SystemClock.now())).to_std().ok()?
+            (until - date.unwrap_or_else(|| crate::clock::SystemClock.now()))
+                .to_std()
+                .ok()?
         }
     };
     (!delay.is_zero()).then(|| delay.min(RETRY_AFTER_MAX))
@@ -264,7 +297,13 @@ fn excerpt(body: &[u8]) -> String {
             _ => {}
         }
     }
-    plain.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUOTED_CHARS_MAX).collect()
+    plain
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(QUOTED_CHARS_MAX)
+        .collect()
 }
 
 #[cfg(test)]
@@ -273,7 +312,9 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_in_both_forms_and_zero_counts_as_absent() {
-        let date = DateTime::parse_from_rfc2822("Tue, 10 Feb 2026 06:00:00 GMT").map(|date| date.to_utc()).ok();
+        let date = DateTime::parse_from_rfc2822("Tue, 10 Feb 2026 06:00:00 GMT")
+            .map(|date| date.to_utc())
+            .ok();
         let check = |value: &str, expected: Option<u64>| {
             assert_eq!(retry_after(value, date), expected.map(Duration::from_secs), "{value:?}");
         };
@@ -287,7 +328,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_quoted_without_markup_or_control_characters() {
-        assert_eq!(excerpt(b"<html><h1>Rate\x1b exceeded.</h1>\r\n</html>"), "Rate exceeded.");
+        assert_eq!(
+            excerpt(b"<html><h1>Rate\x1b exceeded.</h1>\r\n</html>"),
+            "Rate exceeded."
+        );
         assert_eq!(excerpt(&[0xff, b'a']), "\u{fffd}a");
     }
 }

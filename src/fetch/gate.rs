@@ -99,7 +99,11 @@ pub enum Effect {
 impl Gate {
     /// A gate that keeps `interval` between requests and its memory in `store`.
     pub fn new(store: Arc<dyn Store>, interval: Duration) -> Self {
-        Self { store, interval, turn: Mutex::new(()) }
+        Self {
+            store,
+            interval,
+            turn: Mutex::new(()),
+        }
     }
 
     /// Waits for the turn and the interval, then notes that a request begins.
@@ -113,8 +117,12 @@ impl Gate {
         tokio::time::sleep(wait(&state.value, now, self.interval)).await;
         // Noted before the request as well as after it: a process that dies in between must not let its
         // successor ask at once.
-        self.note(state, |state| state.last_request = Some(SystemClock.now())).await?;
-        Ok(Turn { gate: self, _one_at_a_time: one_at_a_time })
+        self.note(state, |state| state.last_request = Some(SystemClock.now()))
+            .await?;
+        Ok(Turn {
+            gate: self,
+            _one_at_a_time: one_at_a_time,
+        })
     }
 
     /// What the gate remembers.
@@ -134,7 +142,14 @@ impl Gate {
             let mut changed = state.clone();
             change(&mut changed.value);
             let document = documents::to_write(DocumentKind::Gate, KEY, &changed)?;
-            match self.store.commit(Batch { documents: vec![document], ..Batch::default() }).await {
+            match self
+                .store
+                .commit(Batch {
+                    documents: vec![document],
+                    ..Batch::default()
+                })
+                .await
+            {
                 Err(StoreError::Conflict(_)) => state = self.state().await?,
                 done => return done,
             }
@@ -186,7 +201,9 @@ fn closed(state: &GateState, now: DateTime<Utc>) -> Option<Closed> {
 /// How long to wait before the next request. A last request in the future (the machine's clock was set
 /// back) counts as one of just now: the interval is kept, and nothing hangs.
 fn wait(state: &GateState, now: DateTime<Utc>, interval: Duration) -> Duration {
-    let Some(last) = state.last_request else { return Duration::ZERO };
+    let Some(last) = state.last_request else {
+        return Duration::ZERO;
+    };
     let since = (now - last).to_std().unwrap_or_default();
     interval.saturating_sub(since)
 }
@@ -202,8 +219,15 @@ mod tests {
     #[test]
     fn the_interval_is_kept_over_restarts_and_clock_changes() {
         let check = |last: Option<i64>, expected_s: u64| {
-            let state = GateState { last_request: last.map(at), ..GateState::default() };
-            assert_eq!(wait(&state, at(0), Duration::from_secs(3)), Duration::from_secs(expected_s), "{last:?}");
+            let state = GateState {
+                last_request: last.map(at),
+                ..GateState::default()
+            };
+            assert_eq!(
+                wait(&state, at(0), Duration::from_secs(3)),
+                Duration::from_secs(expected_s),
+                "{last:?}"
+            );
         };
         check(None, 0);
         check(Some(-100), 0);
@@ -215,8 +239,19 @@ mod tests {
 
     #[test]
     fn a_pause_holds_until_its_end() {
-        let state = GateState { paused_until: Some(at(10)), why: Some("429".into()), ..GateState::default() };
-        assert_eq!(closed(&state, at(9)), Some(Closed { until: at(10), why: "429".into(), forbidden: false }));
+        let state = GateState {
+            paused_until: Some(at(10)),
+            why: Some("429".into()),
+            ..GateState::default()
+        };
+        assert_eq!(
+            closed(&state, at(9)),
+            Some(Closed {
+                until: at(10),
+                why: "429".into(),
+                forbidden: false
+            })
+        );
         assert_eq!(closed(&state, at(10)), None);
     }
 }

@@ -96,7 +96,11 @@ struct IncompleteTerm {
 impl Fetcher {
     /// A fetcher that asks through `client`.
     pub fn new(client: Client, settings: Settings) -> Self {
-        Self { client, settings, progress: tokio::sync::watch::Sender::new(Progress::default()) }
+        Self {
+            client,
+            settings,
+            progress: tokio::sync::watch::Sender::new(Progress::default()),
+        }
     }
 
     /// The client with its gate.
@@ -127,7 +131,10 @@ impl Fetched {
 
     /// The incomplete terms: since when, and why.
     pub fn incomplete_terms(&self) -> HashMap<Term, (DateTime<Utc>, String)> {
-        self.incomplete.iter().map(|term| (term.term.clone(), (term.since, term.why.clone()))).collect()
+        self.incomplete
+            .iter()
+            .map(|term| (term.term.clone(), (term.since, term.why.clone())))
+            .collect()
     }
 
     /// Adds papers; of two versions of one paper the later stays.

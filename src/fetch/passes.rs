@@ -3,7 +3,12 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 
-use super::{Fetched, Fetcher, IncompleteTerm, Progress, Search, client::FetchError, patience::Patience, window::Order};
+use super::{
+    Fetched, Fetcher, IncompleteTerm, Progress, Search,
+    client::FetchError,
+    patience::Patience,
+    window::{Order, Question},
+};
 use crate::{
     arxiv::{
         calendar,
@@ -43,11 +48,19 @@ impl Fetcher {
         let mut earlier = Vec::new();
         for (n_done, search) in searches.iter().enumerate() {
             let keyword = search.keywords.first().cloned().unwrap_or_default();
-            self.progress.send_replace(Progress { n_done, n_total: searches.len(), keyword, waiting: None });
+            self.progress.send_replace(Progress {
+                n_done,
+                n_total: searches.len(),
+                keyword,
+                waiting: None,
+            });
             earlier.push(self.search(store, search, &mut fetched, &mut patience, now).await?);
         }
         self.progress.send_replace(Progress::default());
-        fetched.previous_complete = earlier.into_iter().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min());
+        fetched.previous_complete = earlier
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .and_then(|all| all.into_iter().min());
         fetched.patience = Some(patience);
         Ok(fetched)
     }
@@ -63,7 +76,16 @@ impl Fetcher {
         let last: Versioned<Option<Sighting>> = documents::load(store, DocumentKind::Note, CANARY_NOTE).await?;
         let expected = calendar::latest_expected(now);
         fetched.announcement = last.value.as_ref().map(|sighting| sighting.evening);
-        let page = self.first_page(CANARY, CANARY_SIZE, Order::NewestFirst, patience, &mut fetched.n_requests).await.map_err(only_store)?;
+        let page = self
+            .first_page(
+                CANARY,
+                CANARY_SIZE,
+                Order::NewestFirst,
+                patience,
+                &mut fetched.n_requests,
+            )
+            .await
+            .map_err(only_store)?;
         if let Some(feed) = page {
             fetched.is_current = completeness::fresh(&feed.papers, last.value.as_ref(), &expected);
             fetched.sighting = completeness::sighting(&feed.papers, last.value.as_ref(), &expected);
@@ -104,11 +126,16 @@ impl Fetcher {
             let key = coverage_key(&query);
             let mut coverage: Versioned<KeywordCoverage> = documents::load(store, DocumentKind::Coverage, &key).await?;
             earliest = earliest.min(coverage.value.last_complete);
-            self.query(&query, search, &mut coverage.value, fetched, patience, now).await?;
+            self.query(&query, search, &mut coverage.value, fetched, patience, now)
+                .await?;
             if let (Some(since), Some(why)) = (coverage.value.incomplete_since, coverage.value.why.clone()) {
                 tracing::warn!(keyword = search.term.text, since = %since, why, "keyword not fetched completely");
-                let incomplete =
-                    IncompleteTerm { term: search.term.clone(), keywords: search.keywords.clone(), since, why };
+                let incomplete = IncompleteTerm {
+                    term: search.term.clone(),
+                    keywords: search.keywords.clone(),
+                    since,
+                    why,
+                };
                 fetched.incomplete.push(incomplete);
             }
             fetched.coverage.push((key, coverage));
@@ -128,10 +155,33 @@ impl Fetcher {
         // The first answer counts as a deep one: nothing before the floor of a new keyword matters.
         let is_deep = coverage.last_deep.is_none_or(|last| now - last >= DEEP_INTERVAL);
         let is_first = coverage.last_complete.is_none();
-        let reach = if is_deep && !is_first { self.settings.lookback_deep } else { self.settings.lookback };
-        let since = coverage.last_complete.or(coverage.incomplete_since).unwrap_or(now).min(now);
-        let asked = Asked { from: since - reach, to: now + AHEAD, categories: search.categories.concat() };
-        let window = self.window(query, &asked, coverage, patience, now).await.map_err(only_store)?;
+        let reach = if is_deep && !is_first {
+            self.settings.lookback_deep
+        } else {
+            self.settings.lookback
+        };
+        let since = coverage
+            .last_complete
+            .or(coverage.incomplete_since)
+            .unwrap_or(now)
+            .min(now);
+        let asked = Asked {
+            from: since - reach,
+            to: now + AHEAD,
+            categories: search.categories.concat(),
+        };
+        let window = self
+            .window(
+                Question {
+                    query,
+                    asked: &asked,
+                    past: coverage,
+                    now,
+                },
+                patience,
+            )
+            .await
+            .map_err(only_store)?;
         fetched.n_requests += window.n_requests;
         for rejected in &window.rejected {
             tracing::warn!(keyword = search.term.text, entry = ?rejected.id, why = rejected.why, "an entry cannot be read");
@@ -158,13 +208,30 @@ impl Fetcher {
             .take()
             .unwrap_or_else(|| Patience::new(self.settings.retry_budget, self.settings.retry_delay));
         let expression = search::submitted_between(from, to);
-        let page = self.first_page(&expression, FLOOR_PROBE_SIZE, Order::OldestFirst, &mut patience, &mut fetched.n_requests).await;
+        let page = self
+            .first_page(
+                &expression,
+                FLOOR_PROBE_SIZE,
+                Order::OldestFirst,
+                &mut patience,
+                &mut fetched.n_requests,
+            )
+            .await;
         fetched.patience = Some(patience);
-        let Some(feed) = page.map_err(only_store)? else { return Ok(None) };
-        let plausible = |paper: &&Paper| {
-            paper.submitted.is_some_and(|at| at >= from - completeness::WINDOW_SLACK && at <= to + AHEAD)
+        let Some(feed) = page.map_err(only_store)? else {
+            return Ok(None);
         };
-        let ids: Vec<ArxivId> = feed.papers.iter().filter(plausible).map(|paper| paper.id.clone()).collect();
+        let plausible = |paper: &&Paper| {
+            paper
+                .submitted
+                .is_some_and(|at| at >= from - completeness::WINDOW_SLACK && at <= to + AHEAD)
+        };
+        let ids: Vec<ArxivId> = feed
+            .papers
+            .iter()
+            .filter(plausible)
+            .map(|paper| paper.id.clone())
+            .collect();
         Ok((!ids.is_empty()).then_some(ids))
     }
 
@@ -178,8 +245,14 @@ impl Fetcher {
     pub async fn probe(&self) -> Result<String, String> {
         let mut patience = Patience::new(std::time::Duration::ZERO, self.settings.retry_delay);
         let mut size = 1;
-        match self.page(CANARY, 0, &mut size, Order::NewestFirst, &mut patience, &mut 0).await {
-            Ok(Ok(feed)) => Ok(format!("answers; {} papers in its busiest category", feed.total_results.unwrap_or(0))),
+        match self
+            .page(CANARY, 0, &mut size, Order::NewestFirst, &mut patience, &mut 0)
+            .await
+        {
+            Ok(Ok(feed)) => Ok(format!(
+                "answers; {} papers in its busiest category",
+                feed.total_results.unwrap_or(0)
+            )),
             Ok(Err(why)) => Err(why),
             Err(error) => Err(error.to_string()),
         }
@@ -189,19 +262,25 @@ impl Fetcher {
     pub async fn remember(&self, store: &dyn Store, fetched: &Fetched, now: DateTime<Utc>) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for (key, coverage) in &fetched.coverage {
-            batch.documents.push(documents::to_write(DocumentKind::Coverage, key, coverage)?);
+            batch
+                .documents
+                .push(documents::to_write(DocumentKind::Coverage, key, coverage)?);
         }
         if let Some(sighting) = &fetched.sighting {
             let mut note: Versioned<Option<Sighting>> = documents::load(store, DocumentKind::Note, CANARY_NOTE).await?;
             note.value = Some(sighting.clone());
-            batch.documents.push(documents::to_write(DocumentKind::Note, CANARY_NOTE, &note)?);
+            batch
+                .documents
+                .push(documents::to_write(DocumentKind::Note, CANARY_NOTE, &note)?);
         }
         if fetched.incomplete.is_empty()
             && let Some(newest) = fetched.newest.iter().chain(fetched.papers.keys()).max()
         {
             let mut days: Versioned<CompleteDays> = documents::load(store, DocumentKind::Note, DAYS_NOTE).await?;
             if note_day(&mut days.value, now.date_naive(), newest) {
-                batch.documents.push(documents::to_write(DocumentKind::Note, DAYS_NOTE, &days)?);
+                batch
+                    .documents
+                    .push(documents::to_write(DocumentKind::Note, DAYS_NOTE, &days)?);
             }
         }
         store.commit(batch).await
@@ -241,7 +320,11 @@ pub(super) fn coverage_key(query: &str) -> String {
 fn only_store(error: FetchError) -> StoreError {
     match error {
         FetchError::Store(error) => error,
-        other => StoreError::Io { place: "the request gate".to_owned(), doing: "read", why: other.to_string() },
+        other => StoreError::Io {
+            place: "the request gate".to_owned(),
+            doing: "read",
+            why: other.to_string(),
+        },
     }
 }
 

@@ -16,7 +16,10 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(budget: Duration, first_delay: Duration) -> Self {
-        Self { left: budget, first_delay }
+        Self {
+            left: budget,
+            first_delay,
+        }
     }
 
     /// The wait before the try after `n_failed` failures: doubling, and no shorter than what arXiv asked for.
@@ -25,7 +28,10 @@ impl Patience {
         if n_failed >= TRIES_MAX {
             return None;
         }
-        let doubled = self.first_delay.saturating_mul(1 << n_failed.saturating_sub(1).min(20)).min(DELAY_MAX);
+        let doubled = self
+            .first_delay
+            .saturating_mul(1 << n_failed.saturating_sub(1).min(20))
+            .min(DELAY_MAX);
         let delay = doubled.max(asked_for.unwrap_or_default());
         self.left = self.left.checked_sub(delay)?;
         Some(delay)

@@ -45,6 +45,16 @@ pub(super) struct Window {
     pub n_requests: u64,
 }
 
+/// What is asked of one window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub query: &'a str,
+    pub asked: &'a Asked,
+    /// What is remembered of the query.
+    pub past: &'a KeywordCoverage,
+    pub now: DateTime<Utc>,
+}
+
 /// Why reading the pages ended without an answer to judge.
 enum Ended {
     TooBroad,
@@ -53,32 +63,31 @@ enum Ended {
 
 impl Fetcher {
     /// Reads a window until it is proven complete or patience ends. Plausible papers come back either way.
-    pub(super) async fn window(
-        &self,
-        query: &str,
-        asked: &Asked,
-        past: &KeywordCoverage,
-        patience: &mut Patience,
-        now: DateTime<Utc>,
-    ) -> Result<Window, FetchError> {
-        Box::pin(self.window_split(query, asked, past, patience, now, 0)).await
+    pub(super) async fn window(&self, question: Question<'_>, patience: &mut Patience) -> Result<Window, FetchError> {
+        Box::pin(self.window_split(question, patience, 0)).await
     }
 
     async fn window_split(
         &self,
-        query: &str,
-        asked: &Asked,
-        past: &KeywordCoverage,
+        question: Question<'_>,
         patience: &mut Patience,
-        now: DateTime<Utc>,
         n_splits: u32,
     ) -> Result<Window, FetchError> {
-        let mut window = Window { papers: Vec::new(), rejected: Vec::new(), why: None, proof: None, n_requests: 0 };
+        let mut window = Window {
+            papers: Vec::new(),
+            rejected: Vec::new(),
+            why: None,
+            proof: None,
+            n_requests: 0,
+        };
         for n_readings in 1..=READINGS_MAX {
             let mut pages = Vec::new();
-            match self.pages(query, asked, patience, &mut pages, &mut window.n_requests).await? {
+            match self
+                .pages(question, patience, &mut pages, &mut window.n_requests)
+                .await?
+            {
                 Err(Ended::TooBroad) if n_splits < SPLITS_MAX => {
-                    return self.halves(query, asked, past, patience, now, n_splits, window.n_requests).await;
+                    return self.halves(question, patience, n_splits, window.n_requests).await;
                 }
                 Err(Ended::TooBroad) => {
                     window.why = Some("the window holds more papers than arXiv's API can page through".to_owned());
@@ -86,14 +95,14 @@ impl Fetcher {
                 }
                 Err(Ended::Failed(why)) => {
                     // What came before the failure is real all the same.
-                    let proof = prove(&pages, asked, past, now);
+                    let proof = prove(&pages, question);
                     window.keep(proof, &pages);
                     window.proof = None;
                     window.why = Some(why);
                     return Ok(window);
                 }
                 Ok(()) => {
-                    let proof = prove(&pages, asked, past, now);
+                    let proof = prove(&pages, question);
                     let verdict = proof.verdict.clone();
                     window.keep(proof, &pages);
                     let Verdict::Incomplete { why, retry } = verdict else {
@@ -104,7 +113,9 @@ impl Fetcher {
                     if !retry || n_readings == READINGS_MAX {
                         return Ok(window);
                     }
-                    let Some(delay) = patience.delay(n_readings, None) else { return Ok(window) };
+                    let Some(delay) = patience.delay(n_readings, None) else {
+                        return Ok(window);
+                    };
                     self.wait(delay, &why.to_string()).await;
                 }
             }
@@ -114,20 +125,36 @@ impl Fetcher {
 
     async fn halves(
         &self,
-        query: &str,
-        asked: &Asked,
-        past: &KeywordCoverage,
+        question: Question<'_>,
         patience: &mut Patience,
-        now: DateTime<Utc>,
         n_splits: u32,
         n_requests: u64,
     ) -> Result<Window, FetchError> {
+        let asked = question.asked;
         let middle = asked.from + (asked.to - asked.from) / 2;
-        let mut whole = Window { papers: Vec::new(), rejected: Vec::new(), why: None, proof: None, n_requests };
+        let mut whole = Window {
+            papers: Vec::new(),
+            rejected: Vec::new(),
+            why: None,
+            proof: None,
+            n_requests,
+        };
         // Ranges are inclusive and go by the minute, so the second half begins a minute later.
         for (from, to) in [(asked.from, middle), (middle + TimeDelta::minutes(1), asked.to)] {
-            let part = Asked { from, to, categories: asked.categories.clone() };
-            let part = Box::pin(self.window_split(query, &part, past, patience, now, n_splits + 1)).await?;
+            let part = Asked {
+                from,
+                to,
+                categories: asked.categories.clone(),
+            };
+            let part = Box::pin(self.window_split(
+                Question {
+                    asked: &part,
+                    ..question
+                },
+                patience,
+                n_splits + 1,
+            ))
+            .await?;
             whole.papers.extend(part.papers);
             whole.rejected.extend(part.rejected);
             whole.n_requests += part.n_requests;
@@ -139,17 +166,20 @@ impl Fetcher {
     /// Reads the pages of a window one after the other.
     async fn pages(
         &self,
-        query: &str,
-        asked: &Asked,
+        question: Question<'_>,
         patience: &mut Patience,
         pages: &mut Vec<(u64, Feed)>,
         n_requests: &mut u64,
     ) -> Result<Result<(), Ended>, FetchError> {
-        let expression = search::within(query, asked.from, asked.to);
+        let asked = question.asked;
+        let expression = search::within(question.query, asked.from, asked.to);
         let mut size = self.settings.page_size;
         let mut start = 0_u64;
         loop {
-            let feed = match self.page(&expression, start, &mut size, Order::NewestFirst, patience, n_requests).await? {
+            let feed = match self
+                .page(&expression, start, &mut size, Order::NewestFirst, patience, n_requests)
+                .await?
+            {
                 Ok(feed) => feed,
                 Err(why) => return Ok(Err(Ended::Failed(why))),
             };
@@ -195,9 +225,12 @@ impl Fetcher {
                 }
                 Err(PageError::Fetch(error)) if error.is_transient() => {
                     let (server_error, retry_after) = match &error {
-                        FetchError::Busy { status, retry_after, .. } => {
-                            (status.is_server_error() && *status != StatusCode::SERVICE_UNAVAILABLE, *retry_after)
-                        }
+                        FetchError::Busy {
+                            status, retry_after, ..
+                        } => (
+                            status.is_server_error() && *status != StatusCode::SERVICE_UNAVAILABLE,
+                            *retry_after,
+                        ),
                         _ => (false, None),
                     };
                     n_server_errors += u32::from(server_error);
@@ -228,19 +261,27 @@ impl Fetcher {
 
     async fn ask(&self, expression: &str, start: u64, size: u32, order: Order) -> Result<Feed, PageError> {
         let url = self.url(expression, start, size, order);
-        let answer = self.client.get(url, self.settings.timeout).await.map_err(PageError::Fetch)?;
+        let answer = self
+            .client
+            .get(url, self.settings.timeout)
+            .await
+            .map_err(PageError::Fetch)?;
         // Parsing a page of megabytes takes long enough to keep other tasks waiting.
         let parsed = tokio::task::spawn_blocking(move || atom::parse(&answer.body)).await;
         match parsed {
             Ok(feed) => feed.map_err(PageError::Feed),
-            Err(error) => Err(PageError::Fetch(FetchError::Broken(format!("reading the answer failed: {error}")))),
+            Err(error) => Err(PageError::Fetch(FetchError::Broken(format!(
+                "reading the answer failed: {error}"
+            )))),
         }
     }
 
     /// Asks for one paper, once.
     pub(super) async fn by_identifier(&self, id: &ArxivId) -> Result<Feed, FetchError> {
         let mut url = self.settings.api_url.clone();
-        url.query_pairs_mut().append_pair("id_list", &id.to_string()).append_pair("max_results", "1");
+        url.query_pairs_mut()
+            .append_pair("id_list", &id.to_string())
+            .append_pair("max_results", "1");
         let answer = self.client.get(url, self.settings.timeout).await?;
         atom::parse(&answer.body).map_err(|error| FetchError::Broken(error.to_string()))
     }
@@ -280,7 +321,8 @@ impl Fetcher {
     /// Waits, and shows for what.
     pub(super) async fn wait(&self, delay: Duration, why: &str) {
         let until = SystemClock.now() + TimeDelta::from_std(delay).unwrap_or(TimeDelta::zero());
-        self.progress.send_modify(|progress| progress.waiting = Some((until, why.to_owned())));
+        self.progress
+            .send_modify(|progress| progress.waiting = Some((until, why.to_owned())));
         tokio::time::sleep(delay).await;
         self.progress.send_modify(|progress| progress.waiting = None);
     }
@@ -318,15 +360,16 @@ fn refusal(error: &FetchError) -> String {
     }
 }
 
-fn prove(pages: &[(u64, Feed)], asked: &Asked, past: &KeywordCoverage, now: DateTime<Utc>) -> Proof {
+fn prove(pages: &[(u64, Feed)], question: Question<'_>) -> Proof {
     let pages: Vec<Page<'_>> = pages.iter().map(|(start, feed)| Page { start: *start, feed }).collect();
-    completeness::prove(&pages, asked, past, now)
+    completeness::prove(&pages, question)
 }
 
 impl Window {
     fn keep(&mut self, proof: Proof, pages: &[(u64, Feed)]) {
         self.papers.extend(proof.papers.iter().cloned());
-        self.rejected.extend(pages.iter().flat_map(|(_, feed)| feed.rejected.iter().cloned()));
+        self.rejected
+            .extend(pages.iter().flat_map(|(_, feed)| feed.rejected.iter().cloned()));
         self.proof = Some(proof);
     }
 }

@@ -106,13 +106,21 @@ impl Composer {
             None => unsigned,
         };
         let sha256 = hex(sha256(&SHA256, &bytes).as_ref());
-        Ok(Composed { bytes, subject: rendered.subject, text: rendered.text, html: rendered.html, sha256 })
+        Ok(Composed {
+            bytes,
+            subject: rendered.subject,
+            text: rendered.text,
+            html: rendered.html,
+            sha256,
+        })
     }
 
     /// Cuts a digest to the size that mail programs show whole, before it is enqueued.
     pub fn fit(&self, record: DigestRecord, papers: &Papers) -> Result<Fitted, RenderError> {
         let links = self.links(&record);
-        with_sources(&record.clone(), papers, |sources| self.renderer.fit(record, sources, &links))
+        with_sources(&record.clone(), papers, |sources| {
+            self.renderer.fit(record, sources, &links)
+        })
     }
 
     /// What a reader can follow in their own mail. A list's address gets no token links: one member could
@@ -137,13 +145,7 @@ impl Composer {
         }
     }
 
-    fn letter(
-        &self,
-        record: &DigestRecord,
-        message_id: &str,
-        links: &PersonalLinks,
-        rendered: &Rendered,
-    ) -> Letter {
+    fn letter(&self, record: &DigestRecord, message_id: &str, links: &PersonalLinks, rendered: &Rendered) -> Letter {
         let sender = &self.sender;
         Letter {
             from: sender.from.clone(),
@@ -170,16 +172,25 @@ impl Composer {
 
     /// A fingerprint of everything outside the record that enters the bytes.
     pub fn fingerprint(&self) -> String {
-        let signer = self.signer.as_ref().map(|signer| signer.dns_records());
-        let outside = format!("{} {:?} {:?} {}", env!("CARGO_PKG_VERSION"), self.sender, signer, self.renderer.fingerprint());
+        let signer = self.signer.as_ref().map(Signer::dns_records);
+        let outside = format!(
+            "{} {:?} {:?} {}",
+            env!("CARGO_PKG_VERSION"),
+            self.sender,
+            signer,
+            self.renderer.fingerprint()
+        );
         hex(&sha256(&SHA256, outside.as_bytes()).as_ref()[..16])
     }
 }
 
 /// Papers with the matches of the record's own keywords to mark.
 fn with_sources<T>(record: &DigestRecord, papers: &Papers, then: impl FnOnce(&Sources<'_>) -> T) -> T {
-    let definitions: BTreeSet<Definition> =
-        record.keywords.iter().map(|(_, term)| Definition::unrestricted(term.clone())).collect();
+    let definitions: BTreeSet<Definition> = record
+        .keywords
+        .iter()
+        .map(|(_, term)| Definition::unrestricted(term.clone()))
+        .collect();
     let (lexicon, _) = Lexicon::new(&definitions);
     let marks = |paper: &Paper| {
         let reading = lexicon.read(paper);
@@ -190,17 +201,25 @@ fn with_sources<T>(record: &DigestRecord, papers: &Papers, then: impl FnOnce(&So
         }
         marks
     };
-    then(&Sources { papers: &|id| papers.get(id).cloned(), marks: &marks })
+    then(&Sources {
+        papers: &|id| papers.get(id).cloned(),
+        marks: &marks,
+    })
 }
 
 fn versioned(paper: &crate::model::PaperRecord) -> VersionedId {
-    VersionedId { id: paper.id.clone(), version: paper.version }
+    VersionedId {
+        id: paper.id.clone(),
+        version: paper.version,
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
 }

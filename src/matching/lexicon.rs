@@ -26,7 +26,11 @@ impl Lexicon {
         loop {
             match Matcher::new(&terms) {
                 Ok(matcher) => {
-                    let index = terms.into_iter().enumerate().map(|(index, term)| (term, index)).collect();
+                    let index = terms
+                        .into_iter()
+                        .enumerate()
+                        .map(|(index, term)| (term, index))
+                        .collect();
                     return (Self { matcher, index }, refused);
                 }
                 Err(errors) => {
@@ -41,8 +45,17 @@ impl Lexicon {
 
     /// Reads one paper: finds every term in it, once.
     pub fn read<'l>(&'l self, paper: &'l Paper) -> Reading<'l> {
-        let matches = self.matcher.find(paper).into_iter().map(|found| (found.term, found)).collect();
-        Reading { lexicon: self, categories: &paper.categories, matches }
+        let matches = self
+            .matcher
+            .find(paper)
+            .into_iter()
+            .map(|found| (found.term, found))
+            .collect();
+        Reading {
+            lexicon: self,
+            categories: &paper.categories,
+            matches,
+        }
     }
 }
 

@@ -1,9 +1,6 @@
 //! Pending → queued: one numbered digest per subscriber, in one transaction with the outbox entry.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -69,7 +66,11 @@ pub(super) async fn enqueue(
     report: &mut Report,
 ) -> Result<Vec<Enqueued>, StoreError> {
     let suppressed = roster::suppressions(&*ctx.store).await?;
-    let mut shelf = Shelf { ctx, lexicon, papers: HashMap::new() };
+    let mut shelf = Shelf {
+        ctx,
+        lexicon,
+        papers: HashMap::new(),
+    };
     let mut enqueued = Vec::new();
     for chunk in people.chunks(CHUNK) {
         // Papers are shared within a chunk and dropped after it, so that memory stays flat.
@@ -131,7 +132,10 @@ fn is_silent(
     now: DateTime<Utc>,
 ) -> bool {
     suppressed.contains_key(&roster::suppression_key(&person.address))
-        || [person.paused_until, state.paused_until].into_iter().flatten().any(|until| until > now)
+        || [person.paused_until, state.paused_until]
+            .into_iter()
+            .flatten()
+            .any(|until| until > now)
 }
 
 /// Ends the digests that stayed refused for the moment: their papers come in the new one. A digest that may
@@ -145,12 +149,22 @@ async fn take_back(
     if state.queued.is_empty() {
         return Ok(());
     }
-    let filter = EntryFilter { subscriber: Some(state.id.clone()), active_only: true };
+    let filter = EntryFilter {
+        subscriber: Some(state.id.clone()),
+        active_only: true,
+    };
     for mut entry in ctx.store.entries(&filter).await? {
         if entry.value.state == EntryState::Due && entry.value.n_unconfirmed == 0 && !entry.value.is_half {
             let n_papers = state.give_back(entry.value.digest.id.number);
-            tracing::info!(digest.id = entry.value.digest.id.number, n_papers, "a refused digest ends; its papers come in the next");
-            entry.value.state = EntryState::Ended { at: now, how: Ending::Returned };
+            tracing::info!(
+                digest.id = entry.value.digest.id.number,
+                n_papers,
+                "a refused digest ends; its papers come in the next"
+            );
+            entry.value.state = EntryState::Ended {
+                at: now,
+                how: Ending::Returned,
+            };
             batch.entries.push(entry);
         }
     }
@@ -170,17 +184,25 @@ async fn compose(
 ) -> Result<(usize, Option<OutboxEntry>), StoreError> {
     let ids: Vec<ArxivId> = state.pending.keys().cloned().collect();
     let papers = shelf.take(&ids).await?;
-    let pending: Vec<digest::Pending<'_>> =
-        papers.iter().filter_map(|paper| pending(person, state, shelf.lexicon, paper)).collect();
-    let keywords: Vec<_> =
-        person.keywords.iter().map(|(heading, definition)| (heading.clone(), definition.term.clone())).collect();
+    let pending: Vec<digest::Pending<'_>> = papers
+        .iter()
+        .filter_map(|paper| pending(person, state, shelf.lexicon, paper))
+        .collect();
+    let keywords: Vec<_> = person
+        .keywords
+        .iter()
+        .map(|(heading, definition)| (heading.clone(), definition.term.clone()))
+        .collect();
     let draft = digest::assemble(&digest::Input {
         keywords: &keywords,
         pending: &pending,
         previous_at: state.latest_enqueued,
         settings: ctx.settings.enqueue.digest,
     });
-    for (ids, how) in [(&draft.skipped, Settled::Skipped), (&draft.withdrawn, Settled::Withdrawn)] {
+    for (ids, how) in [
+        (&draft.skipped, Settled::Skipped),
+        (&draft.withdrawn, Settled::Withdrawn),
+    ] {
         for id in ids {
             state.settle(id, how);
         }
@@ -194,7 +216,10 @@ async fn compose(
     };
     let tally = recorded.tallies.get(&person.id).copied();
     let record = DigestRecord {
-        id: DigestId { subscriber: person.id.clone(), number: state.latest_digest + 1 },
+        id: DigestId {
+            subscriber: person.id.clone(),
+            number: state.latest_digest + 1,
+        },
         kind,
         address: person.address.clone(),
         name: person.name.clone(),
@@ -205,7 +230,10 @@ async fn compose(
         coverage: coverage(person, recorded, tally, is_current, now),
         shared: person.shared,
     };
-    let texts = papers.iter().map(|paper| (paper.versioned_id(), Arc::clone(paper))).collect();
+    let texts = papers
+        .iter()
+        .map(|paper| (paper.versioned_id(), Arc::clone(paper)))
+        .collect();
     let record = match ctx.composer.fit(record.clone(), &texts) {
         Ok(fitted) => fitted.record,
         Err(error) => {
@@ -217,7 +245,13 @@ async fn compose(
     let ids: Vec<ArxivId> = record.papers().map(|paper| paper.id.clone()).collect();
     let number = state.enqueue(&ids, now);
     let entry = OutboxEntry {
-        message_id: ctx.composer.keys.message_id(&DigestId { subscriber: person.id.clone(), number }, &ctx.settings.enqueue.from_domain),
+        message_id: ctx.composer.keys.message_id(
+            &DigestId {
+                subscriber: person.id.clone(),
+                number,
+            },
+            &ctx.settings.enqueue.from_domain,
+        ),
         digest: record,
         sha256: None,
         fingerprint: None,
@@ -245,21 +279,29 @@ fn pending<'p>(
         .filter(|(_, (_, definition))| reading.accepts(definition))
         .map(|(index, _)| index)
         .collect();
-    let in_title = person
-        .keywords
-        .iter()
-        .any(|(_, definition)| reading.found(&definition.term).is_some_and(|found| !found.title.is_empty()));
+    let in_title = person.keywords.iter().any(|(_, definition)| {
+        reading
+            .found(&definition.term)
+            .is_some_and(|found| !found.title.is_empty())
+    });
     (!keywords.is_empty()).then(|| digest::Pending {
         paper,
         keywords,
-        waiting_since: state.pending.get(&paper.id).map_or(DateTime::UNIX_EPOCH, |pending| pending.since),
+        waiting_since: state
+            .pending
+            .get(&paper.id)
+            .map_or(DateTime::UNIX_EPOCH, |pending| pending.since),
         in_title,
         replaces: None,
     })
 }
 
 fn is_quiet_mail_due(ctx: &Context, state: &SubscriberState, now: DateTime<Utc>) -> bool {
-    let configured_since = state.configured_pairs().flat_map(|pair| &pair.generations).map(|g| g.since).min();
+    let configured_since = state
+        .configured_pairs()
+        .flat_map(|pair| &pair.generations)
+        .map(|g| g.since)
+        .min();
     match ctx.settings.enqueue.empty {
         Empty::Skip => false,
         Empty::Send => true,
@@ -282,7 +324,11 @@ fn coverage(
         .iter()
         .filter_map(|(heading, definition)| {
             let (since, why) = recorded.incomplete.get(&definition.term)?;
-            Some(IncompleteKeyword { keyword: heading.clone(), since: *since, why: why.clone() })
+            Some(IncompleteKeyword {
+                keyword: heading.clone(),
+                since: *since,
+                why: why.clone(),
+            })
         })
         .collect();
     let latest = calendar::latest_expected(now);
@@ -311,14 +357,20 @@ struct Shelf<'s> {
 impl Shelf<'_> {
     /// The papers with these identifiers. One whose text is not stored any more is left out and named in the log.
     async fn take(&mut self, ids: &[ArxivId]) -> Result<Vec<Arc<Paper>>, StoreError> {
-        let missing: Vec<ArxivId> = ids.iter().filter(|id| !self.papers.contains_key(*id)).cloned().collect();
+        let missing: Vec<ArxivId> = ids
+            .iter()
+            .filter(|id| !self.papers.contains_key(*id))
+            .cloned()
+            .collect();
         let stored = self.ctx.store.latest_papers(&missing).await?;
         for (id, stored) in missing.into_iter().zip(stored) {
             match stored {
                 Some(stored) => {
                     self.papers.insert(id, Arc::new(stored.paper));
                 }
-                None => tracing::warn!(paper.id = %id, "a pending paper has no stored text; it waits until it is fetched again"),
+                None => {
+                    tracing::warn!(paper.id = %id, "a pending paper has no stored text; it waits until it is fetched again")
+                }
             }
         }
         Ok(ids.iter().filter_map(|id| self.papers.get(id).cloned()).collect())

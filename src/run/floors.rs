@@ -38,8 +38,11 @@ pub(super) async fn determine(
     moments: &BTreeSet<DateTime<Utc>>,
 ) -> Result<Floors, StoreError> {
     let mut known: Versioned<Floors> = documents::load(&*ctx.store, DocumentKind::Note, NOTE).await?;
-    let missing: Vec<DateTime<Utc>> =
-        moments.iter().filter(|moment| !known.value.contains_key(*moment)).copied().collect();
+    let missing: Vec<DateTime<Utc>> = moments
+        .iter()
+        .filter(|moment| !known.value.contains_key(*moment))
+        .copied()
+        .collect();
     if missing.is_empty() {
         return Ok(known.value);
     }
@@ -56,7 +59,12 @@ pub(super) async fn determine(
         known.value.pop_first();
     }
     let document = documents::to_write(DocumentKind::Note, NOTE, &known)?;
-    ctx.store.commit(Batch { documents: vec![document], ..Batch::default() }).await?;
+    ctx.store
+        .commit(Batch {
+            documents: vec![document],
+            ..Batch::default()
+        })
+        .await?;
     Ok(known.value)
 }
 
@@ -67,9 +75,14 @@ async fn lowest_identifier(
     moment: DateTime<Utc>,
 ) -> Result<Option<ArxivId>, StoreError> {
     let from = reach(ctx, moment);
-    let Some(probed) = ctx.fetcher.submitted_since(fetched, from, moment).await? else { return Ok(None) };
+    let Some(probed) = ctx.fetcher.submitted_since(fetched, from, moment).await? else {
+        return Ok(None);
+    };
     // Papers of the keywords' own answers can only lower the result, never raise it.
-    let own = fetched.papers.values().filter(|paper| paper.submitted.is_some_and(|at| at >= from));
+    let own = fetched
+        .papers
+        .values()
+        .filter(|paper| paper.submitted.is_some_and(|at| at >= from));
     Ok(own.map(|paper| &paper.id).chain(&probed).min().cloned())
 }
 

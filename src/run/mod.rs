@@ -99,7 +99,11 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     let tallies = record::record(ctx, roster, &lexicon, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
     account(report, &fetched, now);
-    Ok(Recorded { definitions: synchronised.definitions, tallies, incomplete: fetched.incomplete_terms() })
+    Ok(Recorded {
+        definitions: synchronised.definitions,
+        tallies,
+        incomplete: fetched.incomplete_terms(),
+    })
 }
 
 /// Puts together and enqueues the digests of `people`.
@@ -143,8 +147,7 @@ fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
     let latest = calendar::latest_announcement(now);
     report.announcements = fetched
         .previous_complete
-        .map(|since| announced_between(since, latest))
-        .unwrap_or_else(|| vec![latest])
+        .map_or_else(|| vec![latest], |since| announced_between(since, latest))
         .into_iter()
         .map(|announcement| announcement.evening)
         .collect();

@@ -79,9 +79,11 @@ fn record_for(
     for (paper, reading) in read {
         let known = state.knows(&paper.id);
         if known || state.is_above_floor(&paper.id, |definition| reading.accepts(definition)) {
-            let wanted = known && state.configured_pairs().any(|pair| {
-                pair.present().is_some_and(|present| reading.accepts(&present.definition))
-            });
+            let wanted = known
+                && state.configured_pairs().any(|pair| {
+                    pair.present()
+                        .is_some_and(|present| reading.accepts(&present.definition))
+                });
             if wanted || !known {
                 tally.n_fetched += 1;
             }
@@ -123,11 +125,20 @@ async fn put_papers(ctx: &Context, fetched: &Fetched, now: DateTime<Utc>) -> Res
         let changed: Vec<(Paper, DateTime<Utc>)> = chunk
             .iter()
             .zip(stored)
-            .filter(|(paper, stored)| stored.as_ref().is_none_or(|stored| is_worth_writing(stored, paper, now)))
+            .filter(|(paper, stored)| {
+                stored
+                    .as_ref()
+                    .is_none_or(|stored| is_worth_writing(stored, paper, now))
+            })
             .map(|(paper, _)| ((*paper).clone(), now))
             .collect();
         if !changed.is_empty() {
-            ctx.store.commit(Batch { papers: changed, ..Batch::default() }).await?;
+            ctx.store
+                .commit(Batch {
+                    papers: changed,
+                    ..Batch::default()
+                })
+                .await?;
         }
     }
     Ok((n_new, n_known))

@@ -24,8 +24,15 @@ pub struct SlotBook {
 impl SlotBook {
     /// Reads the book.
     pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        let last = documents::load_all(store, DocumentKind::Slot).await?.into_iter().collect();
-        Ok(Self { last, new: Vec::new(), serving: BTreeMap::new() })
+        let last = documents::load_all(store, DocumentKind::Slot)
+            .await?
+            .into_iter()
+            .collect();
+        Ok(Self {
+            last,
+            new: Vec::new(),
+            serving: BTreeMap::new(),
+        })
     }
 
     /// The slot of a schedule that has come and is not completed yet, if there is one: the latest of several that
@@ -75,11 +82,17 @@ impl SlotBook {
         let mut batch = Batch::default();
         for key in keys {
             if let Some(last) = self.last.get_mut(&key) {
-                batch.documents.push(documents::to_write(DocumentKind::Slot, &key, last)?);
+                batch
+                    .documents
+                    .push(documents::to_write(DocumentKind::Slot, &key, last)?);
                 last.revision += 1;
             }
         }
-        if batch.is_empty() { Ok(()) } else { store.commit(batch).await }
+        if batch.is_empty() {
+            Ok(())
+        } else {
+            store.commit(batch).await
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{ArxivId, DigestId, DigestRecord, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId};
+use crate::model::{
+    ArxivId, DigestId, DigestRecord, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId,
+};
 
 #[cfg(test)]
 mod contract;
@@ -248,8 +250,17 @@ pub async fn papers_of(
     store: &dyn Store,
     record: &DigestRecord,
 ) -> Result<HashMap<VersionedId, Arc<Paper>>, StoreError> {
-    let ids: Vec<VersionedId> =
-        record.papers().map(|paper| VersionedId { id: paper.id.clone(), version: paper.version }).collect();
+    let ids: Vec<VersionedId> = record
+        .papers()
+        .map(|paper| VersionedId {
+            id: paper.id.clone(),
+            version: paper.version,
+        })
+        .collect();
     let stored = store.papers(&ids).await?;
-    Ok(ids.into_iter().zip(stored).filter_map(|(id, stored)| Some((id, Arc::new(stored?.paper)))).collect())
+    Ok(ids
+        .into_iter()
+        .zip(stored)
+        .filter_map(|(id, stored)| Some((id, Arc::new(stored?.paper))))
+        .collect())
 }
