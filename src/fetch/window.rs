@@ -362,7 +362,7 @@ fn refusal(error: &FetchError) -> String {
 
 fn prove(pages: &[(u64, Feed)], question: Question<'_>) -> Proof {
     let pages: Vec<Page<'_>> = pages.iter().map(|(start, feed)| Page { start: *start, feed }).collect();
-    completeness::completeness::prove(&pages, question.asked, question.past, question.now)
+    completeness::prove(&pages, question.asked, question.past, question.now)
 }
 
 impl Window {
