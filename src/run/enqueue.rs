@@ -369,7 +369,7 @@ impl Shelf<'_> {
                     self.papers.insert(id, Arc::new(stored.paper));
                 }
                 None => {
-                    tracing::warn!(paper.id = %id, "a pending paper has no stored text; it waits until it is fetched again")
+                    tracing::warn!(paper.id = %id, "a pending paper has no stored text; it waits until it is fetched again");
                 }
             }
         }
