@@ -194,11 +194,23 @@ impl Renderer {
         let line = clean::clip(&rendered.pop().unwrap_or_default(), view::SUBJECT_CHARS_LIMIT);
         Ok(Rendered {
             subject: if line.is_empty() { subject } else { line },
-            text: format!("{}\n", text.trim_end()),
+            text: squeezed(&text),
             html,
             fell_back,
         })
     }
+}
+
+/// Lines without blanks at their ends, never two empty ones in a row, so that templates need not count them.
+fn squeezed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.trim().lines().map(str::trim_end) {
+        if !(line.is_empty() && out.ends_with("\n\n")) {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// What the templates of a kind of mail are called.

@@ -24,7 +24,7 @@ const SUBJECT_CHARS_MAX: usize = 60;
 pub(super) const SUBJECT_CHARS_LIMIT: usize = 200;
 /// Bounds of single texts, in characters: nothing that a feed says can fill a mail.
 const TITLE_CHARS_MAX: usize = 400;
-const LEAD_CHARS_MAX: usize = 90;
+const LEAD_CHARS_MAX: usize = 60;
 const ABSTRACT_CHARS_MAX: usize = 6_000;
 const KEYWORD_CHARS_MAX: usize = 80;
 const TAG_CHARS_MAX: usize = 40;
@@ -152,12 +152,15 @@ impl Page {
             .collect();
         let n_new = record.papers().filter(|paper| paper.replaces.is_none()).count();
         let sender = clip(&settings.sender_name, KEYWORD_CHARS_MAX);
-        let headline = headline(record.kind, n_new, versions.len(), &sender);
+        let headline = headline(record.kind, n_new, versions.len());
         let stop = stop(record, personal, settings);
         let (actions, help) = actions(record, personal, settings, stop.as_ref());
         let home = settings.public_url.as_deref().map(|url| Action::new(&sender, url));
         Self {
-            subject: subject(record, &headline),
+            subject: match record.kind {
+                DigestKind::Welcome => subject(record, &format!("Welcome to {sender}")),
+                DigestKind::Digest | DigestKind::Quiet => subject(record, &headline),
+            },
             lang: "en",
             lead: builder.lead(n_new + versions.len()),
             headline,
@@ -276,6 +279,11 @@ impl Builder<'_> {
         if title_only && self.settings.abstracts != Shown::Title {
             cuts.n_title_only += 1;
         }
+        let links = match (title_only, paper.withdrawn) {
+            (false, _) => links::of_paper(&paper, self.settings),
+            (true, false) => vec![links::pdf(&paper.id)],
+            (true, true) => Vec::new(),
+        };
         let Comment { venue, rest } = paper.comment.as_deref().map(venue::read).unwrap_or_default();
         let mut facts = Vec::new();
         facts.extend(paper.submitted.map(|at| self.days.short(at)));
@@ -288,19 +296,17 @@ impl Builder<'_> {
                         .map(|text| isolate(clip(text, JOURNAL_CHARS_MAX))),
                 );
             }
+            // The comment goes without an address that stands among the links.
+            let rest = links
+                .iter()
+                .fold(rest, |rest, link| venue::without_address(&rest?, &link.href));
             facts.extend(rest.map(isolate));
             facts.retain(|fact| !fact.is_empty());
         }
-        let links = if title_only && !paper.withdrawn {
-            vec![links::pdf(&paper.id)]
-        } else if title_only {
-            Vec::new()
-        } else {
-            links::of_paper(&paper, self.settings)
-        };
         let mut categories = paper
             .categories
             .iter()
+            .take(CATEGORIES_MAX)
             .map(|category| clip(category, CATEGORY_CHARS_MAX));
         Card {
             id: record.id.to_string(),
@@ -318,11 +324,7 @@ impl Builder<'_> {
             ),
             links: links.into_iter().map(Action::from).collect(),
             primary: categories.next(),
-            cross_lists: if title_only {
-                Vec::new()
-            } else {
-                categories.take(CATEGORIES_MAX).collect()
-            },
+            cross_lists: if title_only { Vec::new() } else { categories.collect() },
             facts,
             also: self.also(&record.also),
         }
@@ -398,7 +400,10 @@ impl Builder<'_> {
         if indexes.len() > named {
             names.push(format!("{} more", thousands(indexes.len() - named)));
         }
-        (!names.is_empty()).then(|| format!("also: {}", names.join(", ")))
+        let tag = format!("also: {}", names.join(", "));
+        // A short tag stays in one line.
+        let is_short = tag.chars().count() <= TAG_CHARS_MAX;
+        (!names.is_empty()).then(|| if is_short { tag.replace(' ', "\u{a0}") } else { tag })
     }
 }
 
@@ -426,9 +431,9 @@ fn textless(id: &ArxivId, version: u16) -> Paper {
     }
 }
 
-fn headline(kind: DigestKind, n_new: usize, n_versions: usize, sender: &str) -> String {
+fn headline(kind: DigestKind, n_new: usize, n_versions: usize) -> String {
     match kind {
-        DigestKind::Welcome => format!("Welcome to {sender}"),
+        DigestKind::Welcome => "Welcome".to_owned(),
         DigestKind::Quiet => "No new papers".to_owned(),
         DigestKind::Digest if n_new == 0 && n_versions > 0 => count(n_versions, "new version"),
         DigestKind::Digest => count(n_new, "new paper"),
@@ -444,12 +449,14 @@ fn subject(record: &DigestRecord, headline: &str) -> String {
             .filter(|section| !section.papers.is_empty())
             .filter_map(|section| {
                 let (heading, _) = record.keywords.get(usize::from(section.keyword))?;
-                Some((section.papers.len(), line(heading)))
+                Some((section.papers.len(), clip(heading, KEYWORD_CHARS_MAX)))
             })
             .collect(),
-        DigestKind::Quiet | DigestKind::Welcome => {
-            record.keywords.iter().map(|(heading, _)| (0, line(heading))).collect()
-        }
+        DigestKind::Quiet | DigestKind::Welcome => record
+            .keywords
+            .iter()
+            .map(|(heading, _)| (0, clip(heading, KEYWORD_CHARS_MAX)))
+            .collect(),
     };
     names.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
     let mut subject = line(headline);
@@ -610,12 +617,23 @@ fn notes(record: &DigestRecord, cuts: &Cuts, n_new: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let mut cut = Vec::new();
     if cuts.n_title_only > 0 {
-        cut.push(format!(
-            "{} of the {} {} shown by title only",
-            thousands(cuts.n_title_only),
-            thousands(n_new),
-            if cuts.n_title_only == 1 { "is" } else { "are" }
-        ));
+        let verb = if cuts.n_title_only == 1 { "is" } else { "are" };
+        cut.push(if cuts.n_title_only == n_new {
+            format!(
+                "{} {verb} shown by title only",
+                if n_new == 1 {
+                    "the paper".to_owned()
+                } else {
+                    format!("all {}", count(n_new, "paper"))
+                }
+            )
+        } else {
+            format!(
+                "{} of the {} {verb} shown by title only",
+                thousands(cuts.n_title_only),
+                thousands(n_new)
+            )
+        });
     }
     if cuts.n_shortened > 0 {
         cut.push(format!(
@@ -625,7 +643,7 @@ fn notes(record: &DigestRecord, cuts: &Cuts, n_new: usize) -> Vec<String> {
         ));
     }
     if !cut.is_empty() {
-        notes.push(format!("{}, to keep this mail small.", list(&cut)));
+        notes.push(format!("To keep this mail small, {}.", list(&cut)));
     }
     let n_waiting: usize = record.sections.iter().map(|section| section.n_waiting).sum();
     if n_waiting > 0 {
