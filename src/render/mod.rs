@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! DigestRecord ─▶ view (what is said, in words) ─▶ templates ─▶ Rendered
-//!                   ├─ prose, excerpt   titles and abstracts with their marks
-//!                   ├─ authors, venue   the lines between them
-//!                   └─ links            the only addresses a mail links to
+//!                   ├─ cards            the papers
+//!                   │    ├─ prose, excerpt   titles and abstracts with their marks
+//!                   │    ├─ authors, venue   the lines between them
+//!                   │    └─ links            the only addresses a mail links to
+//!                   └─ sentences        what stands around them
 //! governor: how much of it fits into one mail, decided before the digest is enqueued
 //! ```
 //!
 //! Nothing from a feed is trusted: it is cleaned of control characters, bounded and escaped here.
 
 mod authors;
+mod cards;
 mod clean;
 mod environment;
 mod excerpt;
@@ -19,6 +22,7 @@ mod links;
 mod palette;
 mod prose;
 mod sample;
+mod sentences;
 mod venue;
 mod view;
 mod words;

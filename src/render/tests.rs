@@ -623,6 +623,7 @@ fn a_quiet_mail_says_what_was_covered_and_a_welcome_what_is_watched() {
     quiet.kind = DigestKind::Quiet;
     let page = rendered(&quiet, &Papers::new());
     assert!(page.subject.starts_with("No new papers"));
+    assert!(page.text.starts_with("3 keywords watched, nothing new\n"));
     assert!(page.text.contains("3 of 3 keywords complete") && page.text.contains("/u/token"));
     insta::assert_snapshot!("quiet_text", page.text);
 
