@@ -339,7 +339,7 @@ mod tests {
         let mut all = vec![pending(&withdrawn, &[0], 11), pending(&known, &[0], 11)];
         all[1].replaces = Some((1, at(0)));
         let draft = assembled(&["a"], &all, SETTINGS);
-        assert_eq!(draft.withdrawn, [withdrawn.id.clone()]);
+        assert_eq!(draft.withdrawn, std::slice::from_ref(&withdrawn.id));
         assert_eq!(numbers(&draft.sections[0]), [2]);
         assert!(assembled(&["a"], &all[..1], SETTINGS).is_empty());
     }
@@ -366,6 +366,6 @@ mod tests {
         let one = paper(1, 1);
         let draft = assembled(&["a"], &[pending(&one, &[7], 11)], SETTINGS);
         assert!(draft.is_empty());
-        assert_eq!(draft.unmatched, [one.id.clone()]);
+        assert_eq!(draft.unmatched, std::slice::from_ref(&one.id));
     }
 }

@@ -17,43 +17,44 @@ const NAMED_MAX: usize = 60;
 /// A collaboration and the colon that arXiv gives as an author of its own become "The Example Collaboration: A. Bee".
 pub(super) fn line(authors: &[Author], named_max: usize) -> String {
     let named_max = named_max.clamp(1, NAMED_MAX);
-    let names = names(authors);
-    let n_named = if names.len() <= named_max + 1 {
-        names.len()
-    } else {
-        named_max
-    };
+    let mut named: Vec<(&str, bool)> = Vec::new();
+    let mut n_names = 0;
+    for author in authors {
+        let name = author.name.trim();
+        let has_colon = name.ends_with(':');
+        // What holds no letter or digit is no name.
+        if name.chars().any(char::is_alphanumeric) {
+            n_names += 1;
+            // One more than asked for: it stands in the place of "and 1 more".
+            if n_names <= named_max + 1 {
+                named.push((name, has_colon));
+            }
+        } else if has_colon
+            && n_names == named.len()
+            && let Some(last) = named.last_mut()
+        {
+            last.1 = true;
+        }
+    }
+    if n_names > named_max + 1 {
+        named.truncate(named_max);
+    }
     let mut out = String::new();
-    for (index, (name, is_collaboration)) in names[..n_named].iter().enumerate() {
-        out.push_str(name);
-        let is_last = index + 1 == n_named;
+    for (index, (name, is_collaboration)) in named.iter().enumerate() {
+        let name = clip(name, NAME_CHARS_MAX);
+        out.push_str(&isolate(name.trim_end_matches([':', ' ']).to_owned()));
+        let is_last = index + 1 == named.len();
         match (is_collaboration, is_last) {
             (true, false) => out.push_str(": "),
             (false, false) => out.push_str(", "),
             (_, true) => {}
         }
     }
-    let n_more = names.len() - n_named;
+    let n_more = n_names - named.len();
     if n_more > 0 {
         out.push_str(&format!(" and\u{a0}{}\u{a0}more", thousands(n_more)));
     }
     out
-}
-
-/// Cleaned names, each with whether a colon follows it. What holds no letter or digit is no name.
-fn names(authors: &[Author]) -> Vec<(String, bool)> {
-    let mut names: Vec<(String, bool)> = Vec::with_capacity(authors.len());
-    for author in authors {
-        let name = clip(&author.name, NAME_CHARS_MAX);
-        let has_colon = name.ends_with(':');
-        let name = name.trim_end_matches([':', ' ']);
-        if name.chars().any(char::is_alphanumeric) {
-            names.push((isolate(name.to_owned()), has_colon));
-        } else if has_colon && let Some(last) = names.last_mut() {
-            last.1 = true;
-        }
-    }
-    names
 }
 
 #[cfg(test)]

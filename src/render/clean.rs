@@ -43,16 +43,28 @@ pub(super) fn fitting(text: &str, chars_max: usize) -> usize {
 }
 
 /// A cleaned line of at most `chars_max` characters, the last of them `…` where something was cut.
+///
+/// Only the beginning of the text is looked at, so that the cost does not grow with what is thrown away.
 pub(super) fn clip(text: &str, chars_max: usize) -> String {
-    let mut clean = line(text);
+    let head = head(text, chars_max * 8 + 64);
+    let mut clean = line(head);
     let whole = fitting(&clean, chars_max);
-    if whole < clean.len() {
+    if whole < clean.len() || head.len() < text.len() {
         let end = fitting(&clean, chars_max.saturating_sub(1));
         clean.truncate(end);
         clean.truncate(clean.trim_end_matches([' ', ',', '.', ';', ':']).len());
         clean.push('…');
     }
     clean
+}
+
+/// The beginning of a text: at most `bytes_max` bytes.
+pub(super) fn head(text: &str, bytes_max: usize) -> &str {
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Appends text as HTML content or as an attribute's value in quotes of either kind.

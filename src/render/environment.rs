@@ -23,8 +23,8 @@ use super::{
 };
 use crate::model::DigestKind;
 
-/// What one template may do, in the engine's instructions: a digest of 2,000 papers takes about a tenth of it.
-const FUEL: u64 = 20_000_000;
+/// What one template may do, in the engine's instructions: enough for 2,000 papers, which is far more than fit.
+const FUEL: u64 = 4_000_000;
 /// The largest template file.
 const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 

@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! DigestRecord ─▶ view (what is said, in words) ─▶ templates ─▶ Rendered
-//!                   ├─ prose, excerpt   titles and abstracts with their marks
-//!                   ├─ authors, venue   the lines between them
-//!                   └─ links            the only addresses a mail links to
+//!                   ├─ cards            the papers
+//!                   │    ├─ prose, excerpt   titles and abstracts with their marks
+//!                   │    ├─ authors, venue   the lines between them
+//!                   │    └─ links            the only addresses a mail links to
+//!                   └─ sentences        what stands around them
 //! governor: how much of it fits into one mail, decided before the digest is enqueued
 //! ```
 //!
 //! Nothing from a feed is trusted: it is cleaned of control characters, bounded and escaped here.
 
 mod authors;
+mod cards;
 mod clean;
 mod environment;
 mod excerpt;
@@ -19,6 +22,7 @@ mod links;
 mod palette;
 mod prose;
 mod sample;
+mod sentences;
 mod venue;
 mod view;
 mod words;
@@ -199,11 +203,23 @@ impl Renderer {
         let line = clean::clip(&rendered.pop().unwrap_or_default(), view::SUBJECT_CHARS_LIMIT);
         Ok(Rendered {
             subject: if line.is_empty() { subject } else { line },
-            text: format!("{}\n", text.trim_end()),
+            text: squeezed(&text),
             html,
             fell_back,
         })
     }
+}
+
+/// Lines without blanks at their ends, never two empty ones in a row, so that templates need not count them.
+fn squeezed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.trim().lines().map(str::trim_end) {
+        if !(line.is_empty() && out.ends_with("\n\n")) {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// What the templates of a kind of mail are called.

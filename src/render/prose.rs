@@ -7,13 +7,16 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{
-    clean::{escape_into, fitting, is_banned},
+    clean::{escape_into, fitting, head, is_banned},
     palette::LIGHT,
 };
 use crate::tex::{self, Style};
 
 /// How many marks one text shows; further matches stay unmarked, so that a text made of keywords stays small.
 pub(super) const MARKS_MAX: usize = 16;
+
+/// How much of a text is read at all, in bytes: several times the longest abstract that arXiv takes.
+const SOURCE_BYTES_MAX: usize = 16_000;
 
 /// What the ground of a mark is laid under: it decides the colour of the marked words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,9 @@ impl Prose {
     /// Reads TeX and lays the marks (ranges of bytes of `source`) over what came of it.
     ///
     /// A mark that begins or ends inside something that was converted covers all of it.
+    /// Of a text longer than [`SOURCE_BYTES_MAX`] only the beginning is read.
     pub(super) fn read(source: &str, marks: &[Range<usize>]) -> Self {
+        let (whole, source) = (source.len(), head(source, SOURCE_BYTES_MAX));
         let marks = merged(marks, source.len());
         let mut prose = Self::default();
         for run in tex::read(source) {
@@ -53,6 +58,9 @@ impl Prose {
                     .any(|mark| mark.start < run.source.end && run.source.start < mark.end);
                 prose.push(&run.text, run.style, is_marked);
             }
+        }
+        if source.len() < whole {
+            prose.append("\u{a0}…");
         }
         prose
     }
@@ -283,6 +291,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one mark is a list of one range")]
     fn marks_are_laid_over_escaped_text() {
         let check = |source: &str, marks: &[Range<usize>], expected: &str| {
             assert_eq!(

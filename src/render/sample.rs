@@ -68,8 +68,8 @@ pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
     let sources = Sources {
         papers: &|id| Some(Arc::new(paper(id, frozen_at))),
         marks: &|_| Marks {
-            title: vec![0..3],
-            abstract_text: vec![0..3],
+            title: std::iter::once(0..3).collect(),
+            abstract_text: std::iter::once(0..3).collect(),
         },
     };
     Page::new(&record, &sources, &links, settings)

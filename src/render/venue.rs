@@ -8,6 +8,8 @@ use super::clean::{clip, line};
 const COMMENT_CHARS_MAX: usize = 300;
 /// The longest short name of a venue.
 const NAME_CHARS_MAX: usize = 18;
+/// A comment of more bytes is not read for a venue at all.
+const COMMENT_BYTES_READ: usize = 4 * READ_CHARS_MAX;
 /// A comment longer than this tells more than a venue and is kept whole.
 const READ_CHARS_MAX: usize = 600;
 
@@ -105,10 +107,13 @@ const PREPOSITIONS: [&str; 7] = ["at", "to", "in", "by", "for", "of", "on"];
 
 /// Reads a comment.
 pub(super) fn read(comment: &str) -> Comment {
-    let comment = line(comment);
-    if comment.is_empty() {
-        return Comment::default();
+    if comment.len() > COMMENT_BYTES_READ {
+        return Comment {
+            venue: None,
+            rest: shown(comment),
+        };
     }
+    let comment = line(comment);
     if comment.chars().count() <= READ_CHARS_MAX {
         let parts: Vec<&str> = parts(&comment);
         for (index, part) in parts.iter().enumerate() {
@@ -135,6 +140,18 @@ pub(super) fn read(comment: &str) -> Comment {
 fn shown(rest: &str) -> Option<String> {
     let rest = clip(rest.trim_matches([' ', ',', '.', ';']), COMMENT_CHARS_MAX);
     (!rest.is_empty()).then_some(rest)
+}
+
+/// A comment without the part that only names an address for which there is a link.
+pub(super) fn without_address(comment: &str, href: &str) -> Option<String> {
+    /// A part of more words says something else besides.
+    const WORDS_MAX: usize = 8;
+    let address = href.trim_start_matches("https://");
+    let kept: Vec<&str> = parts(comment)
+        .into_iter()
+        .filter(|part| !(part.contains(address) && part.split(' ').count() <= WORDS_MAX))
+        .collect();
+    shown(&kept.join(", "))
 }
 
 /// The comment's parts between commas, semicolons and full stops, outside brackets.
@@ -188,6 +205,14 @@ fn venue(part: &str) -> Option<String> {
     if let Some((before, bracket)) = part.strip_suffix(')').and_then(|part| part.rsplit_once('('))
         && before.to_lowercase().contains("conference")
         && let Some(found) = name_and_year(&bracket.split(' ').collect::<Vec<_>>())
+    {
+        return Some(found);
+    }
+    // `… Conference (WSC) 2025`
+    if let Some((rest, year)) = part.rsplit_once(") ")
+        && let Some((before, name)) = rest.rsplit_once('(')
+        && before.to_lowercase().contains("conference")
+        && let Some(found) = name_and_year(&[name, year])
     {
         return Some(found);
     }
@@ -277,6 +302,11 @@ mod tests {
             Some("VLDB 2026"),
             Some("A and B contributed equally"),
         );
+        check(
+            "11 pages, 2 figures, Winter Simulation Conference (WSC) 2025",
+            Some("WSC 2025"),
+            Some("11 pages, 2 figures"),
+        );
         check("Interspeech 2025", Some("Interspeech 2025"), None);
     }
 
@@ -302,6 +332,18 @@ mod tests {
         }
         check("", None, None);
         check(" , . ", None, None);
+    }
+
+    #[test]
+    fn an_address_that_is_linked_is_not_repeated() {
+        let check = |comment: &str, expected: Option<&str>| {
+            let rest = without_address(comment, "https://github.com/ana/gnn");
+            assert_eq!(rest.as_deref(), expected, "{comment:?}");
+        };
+        check("9 pages, code at https://github.com/ana/gnn", Some("9 pages"));
+        check("Code: https://github.com/ana/gnn.", None);
+        let telling = "A longer remark that says more than where https://github.com/ana/gnn is to be found";
+        check(telling, Some(telling));
     }
 
     #[test]

@@ -1,0 +1,312 @@
+//! The papers of a mail: sections, cards and new versions.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use minijinja::Value;
+use serde::Serialize;
+
+use super::{
+    Marks, Settings, Sources, authors,
+    clean::{clip, isolate},
+    excerpt, links,
+    prose::{Place, Prose},
+    sentences,
+    venue::{self, Comment},
+    view::{Action, KEYWORD_CHARS_MAX, TAG_CHARS_MAX},
+    words::{Days, count, thousands},
+};
+use crate::model::{ArxivId, DigestKind, DigestRecord, Paper, PaperRecord, SectionRecord, Shown, VersionedId};
+
+/// Bounds of single texts, in characters: nothing that a feed says can fill a mail.
+const TITLE_CHARS_MAX: usize = 400;
+const LEAD_CHARS_MAX: usize = 60;
+const ABSTRACT_CHARS_MAX: usize = 6_000;
+const CATEGORY_CHARS_MAX: usize = 20;
+const JOURNAL_CHARS_MAX: usize = 160;
+/// Bounds of lists, in entries; the rest is counted.
+const ALSO_MAX: usize = 3;
+const CATEGORIES_MAX: usize = 8;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Section {
+    pub(super) name: String,
+    pub(super) count: String,
+    pub(super) cards: Vec<Card>,
+}
+
+/// One paper.
+#[derive(Debug, Serialize)]
+pub(super) struct Card {
+    pub(super) id: String,
+    pub(super) href: Value,
+    pub(super) title: String,
+    pub(super) title_html: Value,
+    pub(super) title_only: bool,
+    pub(super) withdrawn: bool,
+    pub(super) venue: Option<String>,
+    pub(super) authors: String,
+    pub(super) abstract_text: Option<String>,
+    pub(super) abstract_html: Value,
+    pub(super) links: Vec<Action>,
+    pub(super) primary: Option<String>,
+    pub(super) cross_lists: Vec<String>,
+    /// Date, comment, journal: what follows the categories.
+    pub(super) facts: Vec<String>,
+    pub(super) also: Option<String>,
+}
+
+/// A replacement of a paper that the subscriber has.
+#[derive(Debug, Serialize)]
+pub(super) struct Version {
+    pub(super) id: String,
+    pub(super) href: Value,
+    pub(super) title: String,
+    pub(super) title_html: Value,
+    pub(super) withdrawn: bool,
+    pub(super) facts: Vec<String>,
+}
+
+/// What the governor made of the papers, counted for the notes.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    pub(super) n_shortened: usize,
+    pub(super) n_title_only: usize,
+}
+
+/// Makes the cards of one mail.
+pub(super) struct Builder<'a> {
+    pub(super) record: &'a DigestRecord,
+    pub(super) sources: &'a Sources<'a>,
+    pub(super) settings: &'a Settings,
+    pub(super) days: Days,
+}
+
+impl Builder<'_> {
+    fn paper(&self, paper: &PaperRecord) -> Arc<Paper> {
+        let id = VersionedId {
+            id: paper.id.clone(),
+            version: paper.version,
+        };
+        (self.sources.papers)(&id).unwrap_or_else(|| Arc::new(textless(&paper.id, paper.version)))
+    }
+
+    /// The line that a mailbox shows beside the subject: the first paper, since the subject has the count.
+    pub(super) fn lead(&self, n_papers: usize) -> String {
+        let Some(first) = self.record.papers().next() else {
+            return match self.record.kind {
+                DigestKind::Welcome => format!(
+                    "From now on: new papers on {}",
+                    count(self.record.keywords.len(), "keyword")
+                ),
+                DigestKind::Digest | DigestKind::Quiet => sentences::quiet_lead(&self.record.coverage),
+            };
+        };
+        let title = Prose::read(&self.paper(first).title, &[]).in_one_line();
+        let title = isolate(clip(&title.to_text(), LEAD_CHARS_MAX));
+        match n_papers {
+            1 => format!("Only paper: {title}"),
+            n => format!("First: {title}, and {} more", thousands(n - 1)),
+        }
+    }
+
+    /// The section's cards; `None` where all its papers are replacements, which stand together at the end, or wait.
+    pub(super) fn section(&self, section: &SectionRecord, cuts: &mut Cuts) -> Option<Section> {
+        let cards: Vec<Card> = section
+            .papers
+            .iter()
+            .filter(|paper| paper.replaces.is_none())
+            .map(|paper| self.card(paper, cuts))
+            .collect();
+        if cards.is_empty() {
+            return None;
+        }
+        let mut parts = vec![count(cards.len(), "paper")];
+        let n_title_only = cards.iter().filter(|card| card.title_only).count();
+        if n_title_only > 0 && n_title_only < cards.len() {
+            parts.push(format!("{} by title only", thousands(n_title_only)));
+        } else if n_title_only > 0 {
+            parts.push("by title only".to_owned());
+        }
+        if section.n_waiting > 0 {
+            parts.push(format!("{} waiting", thousands(section.n_waiting)));
+        }
+        Some(Section {
+            name: self.keyword(section.keyword, KEYWORD_CHARS_MAX),
+            count: unbroken(parts.join(", ")),
+            cards,
+        })
+    }
+
+    fn card(&self, record: &PaperRecord, cuts: &mut Cuts) -> Card {
+        let paper = self.paper(record);
+        let marks = (self.sources.marks)(&paper);
+        let title_only = record.shown == Shown::Title;
+        let (title, title_is_marked) = title(&paper.title, &marks);
+        let body = match record.shown {
+            Shown::Title => None,
+            Shown::Short | Shown::Full => self.body(&paper, record.shown, &marks, title_is_marked, cuts),
+        };
+        if title_only && self.settings.abstracts != Shown::Title {
+            cuts.n_title_only += 1;
+        }
+        let links = match (title_only, paper.withdrawn) {
+            (false, _) => links::of_paper(&paper, self.settings),
+            (true, false) => vec![links::pdf(&paper.id)],
+            (true, true) => Vec::new(),
+        };
+        let Comment { venue, rest } = paper.comment.as_deref().map(venue::read).unwrap_or_default();
+        let mut facts = Vec::new();
+        facts.extend(paper.submitted.map(|at| unbroken(self.days.short(at))));
+        if !title_only {
+            if venue.is_none() {
+                facts.extend(
+                    paper
+                        .journal_ref
+                        .as_deref()
+                        .map(|text| isolate(clip(text, JOURNAL_CHARS_MAX))),
+                );
+            }
+            // The comment goes without an address that stands among the links.
+            let rest = links
+                .iter()
+                .fold(rest, |rest, link| venue::without_address(&rest?, &link.href));
+            facts.extend(rest.map(isolate));
+            facts.retain(|fact| !fact.is_empty());
+        }
+        let mut categories = paper
+            .categories
+            .iter()
+            .take(CATEGORIES_MAX)
+            .map(|category| clip(category, CATEGORY_CHARS_MAX));
+        Card {
+            id: record.id.to_string(),
+            href: Value::from_safe_string(links::abstract_page(&record.id)),
+            title: title.to_text(),
+            title_html: Value::from_safe_string(title.to_html(Place::Title)),
+            title_only,
+            withdrawn: paper.withdrawn,
+            venue: venue.filter(|_| !title_only),
+            authors: authors::line(&paper.authors, if title_only { 1 } else { self.settings.authors_max }),
+            abstract_text: body.as_ref().map(Prose::to_text),
+            abstract_html: body.map_or_else(
+                || Value::from_safe_string(String::new()),
+                |body| Value::from_safe_string(body.to_html(Place::Body)),
+            ),
+            links: links.into_iter().map(Action::from).collect(),
+            primary: categories.next(),
+            cross_lists: if title_only { Vec::new() } else { categories.collect() },
+            facts,
+            also: self.also(&record.also),
+        }
+    }
+
+    fn body(
+        &self,
+        paper: &Paper,
+        shown: Shown,
+        marks: &Marks,
+        title_is_marked: bool,
+        cuts: &mut Cuts,
+    ) -> Option<Prose> {
+        let prose = Prose::read(paper.abstract_text.trim_end(), &marks.abstract_text);
+        if prose.plain().trim().is_empty() {
+            return None;
+        }
+        let (prose, is_cut) = if shown == Shown::Full {
+            prose.clipped(ABSTRACT_CHARS_MAX)
+        } else {
+            excerpt::shorten(prose, title_is_marked)
+        };
+        if is_cut && self.settings.abstracts == Shown::Full {
+            cuts.n_shortened += 1;
+        }
+        Some(prose)
+    }
+
+    pub(super) fn version(&self, record: &PaperRecord, (got, at): (u16, DateTime<Utc>)) -> Version {
+        let paper = self.paper(record);
+        let marks = (self.sources.marks)(&paper);
+        let (title, _) = title(&paper.title, &marks);
+        let mut facts = vec![format!(
+            "v{} of a paper you got as v{got} on {}",
+            record.version,
+            self.days.long(at)
+        )];
+        facts.extend(paper.updated.map(|at| unbroken(self.days.short(at))));
+        facts.extend(
+            paper
+                .comment
+                .as_deref()
+                .map(|comment| isolate(clip(comment, JOURNAL_CHARS_MAX)))
+                .filter(|comment| !comment.is_empty()),
+        );
+        Version {
+            id: record.id.to_string(),
+            href: Value::from_safe_string(links::abstract_page(&record.id)),
+            title: title.to_text(),
+            title_html: Value::from_safe_string(title.to_html(Place::Title)),
+            withdrawn: paper.withdrawn,
+            facts,
+        }
+    }
+
+    fn keyword(&self, index: u16, chars_max: usize) -> String {
+        self.record
+            .keywords
+            .get(usize::from(index))
+            .map_or_else(|| "other".to_owned(), |(heading, _)| isolate(clip(heading, chars_max)))
+    }
+
+    fn also(&self, indexes: &[u16]) -> Option<String> {
+        let named = if indexes.len() <= ALSO_MAX + 1 {
+            indexes.len()
+        } else {
+            ALSO_MAX
+        };
+        let mut names: Vec<String> = indexes[..named]
+            .iter()
+            .map(|index| self.keyword(*index, TAG_CHARS_MAX))
+            .collect();
+        if indexes.len() > named {
+            names.push(format!("{} more", thousands(indexes.len() - named)));
+        }
+        let tag = format!("also: {}", names.join(", "));
+        (!names.is_empty()).then(|| unbroken(tag))
+    }
+}
+
+/// A short text stays in one line.
+fn unbroken(text: String) -> String {
+    /// As much as fits beside something else on a phone.
+    const CHARS_MAX: usize = 30;
+    if text.chars().count() <= CHARS_MAX {
+        text.replace(' ', "\u{a0}")
+    } else {
+        text
+    }
+}
+
+fn title(source: &str, marks: &Marks) -> (Prose, bool) {
+    let title = Prose::read(source, &marks.title).in_one_line();
+    let is_marked = title.first_mark().is_some();
+    (title.clipped(TITLE_CHARS_MAX).0, is_marked)
+}
+
+/// Stands for a paper whose text the store does not give: the identifier alone still leads to it.
+fn textless(id: &ArxivId, version: u16) -> Paper {
+    Paper {
+        id: id.clone(),
+        version,
+        title: format!("arXiv:{id}"),
+        authors: Vec::new(),
+        abstract_text: String::new(),
+        submitted: None,
+        updated: None,
+        categories: Vec::new(),
+        comment: None,
+        journal_ref: None,
+        doi: None,
+        withdrawn: false,
+    }
+}
