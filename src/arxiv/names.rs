@@ -75,7 +75,7 @@ fn plain_name(name: &str) -> &str {
 
 /// The one place where TeX in a name becomes Unicode.
 pub(super) fn readable_name(name: &str) -> String {
-    tex::read(name).into_iter().map(|run| run.text).collect()
+    tex::name(name)
 }
 
 /// Splits at separators outside parentheses and braces.

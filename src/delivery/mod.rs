@@ -138,6 +138,22 @@ async fn attempt(
     if let Some(why) = cancelled(ctx, &entry.value.digest).await? {
         return cancel(ctx, entry, why).await;
     }
+    if ctx.settings.policy.hold_unconfirmed && entry.value.n_unconfirmed > 0 && !entry.value.is_released {
+        // The process before this one may have sent it.
+        tracing::error!(
+            digest.id = entry.value.digest.id.number,
+            "digest held: the relay may have it"
+        );
+        entry.value.state = EntryState::Held;
+        turn.delivered.lock().await.unconfirmed += 1;
+        return ctx
+            .store
+            .commit(Batch {
+                entries: vec![entry],
+                ..Batch::default()
+            })
+            .await;
+    }
     let (digest, message_id) = (entry.value.digest.clone(), entry.value.message_id.clone());
     let outcome;
     let papers = store::papers_of(&*ctx.store, &digest).await?;
@@ -305,21 +321,15 @@ fn halves(
                 number,
                 ..digest.id.clone()
             };
+            let message_id = ctx.composer.keys.message_id(&id, domain(&whole.message_id));
+            let record = DigestRecord {
+                id,
+                frozen_at: now,
+                ..digest
+            };
             Versioned::new(OutboxEntry {
-                message_id: ctx.composer.keys.message_id(&id, domain(&whole.message_id)),
-                digest: DigestRecord {
-                    id,
-                    frozen_at: now,
-                    ..digest
-                },
-                sha256: None,
-                fingerprint: None,
-                state: EntryState::Due,
-                next_attempt: now,
-                n_attempts: 0,
-                n_unconfirmed: 0,
-                attempts: Vec::new(),
                 is_half: true,
+                ..OutboxEntry::new(record, message_id)
             })
         })
         .collect()

@@ -130,18 +130,26 @@ impl Composer {
         let subscriber = &record.id.subscriber;
         PersonalLinks {
             unsubscribe_url: web.map(|url| format!("{url}/u/{}", self.keys.sign(Scope::Unsubscribe, subscriber))),
-            unsubscribe_mailto: self.sender.unsubscribe_address.as_ref().map(|address| {
-                if record.shared {
-                    format!("mailto:{address}?subject=unsubscribe")
-                } else {
-                    let token = self.keys.sign_envelope(subscriber);
-                    match address.split_once('@') {
-                        Some((local, domain)) => format!("mailto:{local}+{token}@{domain}?subject=unsubscribe"),
-                        None => format!("mailto:{address}?subject=unsubscribe"),
-                    }
-                }
-            }),
+            unsubscribe_mailto: self.unsubscribe_mailto(record),
             view_url: web.map(|url| format!("{url}/d/{}", self.keys.sign_digest(Scope::View, &record.id))),
+        }
+    }
+
+    /// How to leave by mail. A mailbox that is read by `bounce` gets the token in its address; without one a person
+    /// reads the request, with the token in its subject for `bounce` all the same.
+    fn unsubscribe_mailto(&self, record: &DigestRecord) -> Option<String> {
+        let token = (!record.shared).then(|| self.keys.sign_envelope(&record.id.subscriber));
+        let subject = |token: Option<&str>| token.map_or_else(String::new, |token| format!("%20{token}"));
+        match (&self.sender.unsubscribe_address, &self.sender.owner) {
+            (Some(address), _) => Some(match (address.rsplit_once('@'), &token) {
+                (Some((local, domain)), Some(token)) => format!("mailto:{local}+{token}@{domain}?subject=unsubscribe"),
+                _ => format!("mailto:{address}?subject=unsubscribe{}", subject(token.as_deref())),
+            }),
+            (None, Some(owner)) => Some(format!(
+                "mailto:{owner}?subject=unsubscribe{}",
+                subject(token.as_deref())
+            )),
+            (None, None) => None,
         }
     }
 

@@ -293,6 +293,9 @@ pub struct OutboxEntry {
     /// The latest attempts, at most [`OutboxEntry::ATTEMPTS_KEPT`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// Whether the operator has let it go again although it may have been accepted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_released: bool,
     /// Whether the papers are one half of a digest that was refused as a message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_half: bool,
@@ -304,6 +307,23 @@ impl OutboxEntry {
 
     /// After this many unconfirmed attempts an entry is held for the operator.
     pub const UNCONFIRMED_MAX: u32 = 3;
+
+    /// A digest that is due at once and was never tried.
+    pub fn new(digest: DigestRecord, message_id: String) -> Self {
+        Self {
+            next_attempt: digest.frozen_at,
+            digest,
+            message_id,
+            sha256: None,
+            fingerprint: None,
+            state: EntryState::Due,
+            n_attempts: 0,
+            n_unconfirmed: 0,
+            attempts: Vec::new(),
+            is_released: false,
+            is_half: false,
+        }
+    }
 
     /// Whether the entry is still on its way.
     pub fn is_active(&self) -> bool {
@@ -437,6 +457,7 @@ mod tests {
             n_attempts: 0,
             n_unconfirmed: 0,
             attempts: Vec::new(),
+            is_released: false,
             is_half: false,
         }
     }

@@ -244,24 +244,12 @@ async fn compose(
     };
     let ids: Vec<ArxivId> = record.papers().map(|paper| paper.id.clone()).collect();
     let number = state.enqueue(&ids, now);
-    let entry = OutboxEntry {
-        message_id: ctx.composer.keys.message_id(
-            &DigestId {
-                subscriber: person.id.clone(),
-                number,
-            },
-            &ctx.settings.enqueue.from_domain,
-        ),
-        digest: record,
-        sha256: None,
-        fingerprint: None,
-        state: EntryState::Due,
-        next_attempt: now,
-        n_attempts: 0,
-        n_unconfirmed: 0,
-        attempts: Vec::new(),
-        is_half: false,
+    let id = DigestId {
+        subscriber: person.id.clone(),
+        number,
     };
+    let message_id = ctx.composer.keys.message_id(&id, &ctx.settings.enqueue.from_domain);
+    let entry = OutboxEntry::new(record, message_id);
     let n_waiting = pending.len().saturating_sub(ids.len());
     Ok((n_waiting, Some(entry)))
 }

@@ -164,6 +164,7 @@ pub(super) fn entry(name: &str, next_attempt: DateTime<Utc>) -> OutboxEntry {
         n_attempts: 0,
         n_unconfirmed: 0,
         attempts: Vec::new(),
+        is_released: false,
         is_half: false,
     }
 }
