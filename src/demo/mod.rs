@@ -193,10 +193,10 @@ fn summary(folder: &Folder, days: &[Day], samples: &[Sample]) -> String {
     ));
     line("\nNo network and no account was used.".to_owned());
     line(
-        "To go on: copy that config.toml into a folder of its own, take out the lines that say \"demo only\", put in your \
-         keywords, contact and relay, and run `paperround check` there."
+        "To go on, copy that config.toml into a folder of its own, take out the lines that say \"demo only\", put in"
             .to_owned(),
     );
+    line("your keywords, contact and relay, and run `paperround check` there.".to_owned());
     words
 }
 

@@ -272,7 +272,7 @@ mod tests {
         check(r#"ti:"matter dark""#, &[]);
         check(
             r#"(ti:"graph neural networks" OR abs:"graph neural networks")"#,
-            &["032", "202", "303", "402"],
+            &["032", "202", "303", "402", "403"],
         );
         check(r#"ti:"Gravitational-Wave""#, &["205", "307", "410"]);
         check("ti:nas", &["201"]);
