@@ -135,7 +135,7 @@ pub async fn probe(app: &App) -> Result<Reply, AppError> {
     note(
         "arXiv",
         began,
-        app.run.fetcher.probe().await.map_err(|error| error.to_string()),
+        app.run.fetcher.probe().await.map_err(|error| error.clone()),
     );
     let began = Instant::now();
     note("mail", began, app.delivery.transport.probe().await);

@@ -98,6 +98,7 @@ async fn run_for(
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     keep(app, &report).await?;
     log(&report);
+    run::upkeep(&app.run).await?;
     Ok(report)
 }
 
@@ -124,6 +125,7 @@ pub async fn fetch(app: &App) -> Result<Fetch, StoreError> {
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     keep(app, &report).await?;
     log(&report);
+    run::upkeep(&app.run).await?;
     Ok(Fetch {
         recorded,
         report,

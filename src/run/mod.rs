@@ -16,6 +16,7 @@ mod floors;
 mod record;
 mod report;
 mod slots;
+mod upkeep;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -29,6 +30,7 @@ pub use self::{
     record::Tally,
     report::Report,
     slots::SlotBook,
+    upkeep::upkeep,
 };
 use crate::{
     arxiv::calendar::{self, Announcement},
