@@ -1,5 +1,7 @@
 //! The demonstration from end to end: what each subscriber got, and what is left to look at.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail with it")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
