@@ -144,7 +144,9 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in &problems.0 {
-                tracing::error!("{problem}");
+                // The excerpt of the file that follows the first line is for a terminal.
+                let problem = problem.to_string();
+                tracing::error!("{}", problem.lines().next().unwrap_or_default());
             }
             tracing::error!(
                 n_problems = problems.0.len(),
