@@ -36,17 +36,32 @@ pub async fn upkeep(ctx: &Context) -> Result<(), StoreError> {
     let papers = old_papers(ctx, now).await?;
     let (n_digests, n_papers) = (digests.len(), papers.len());
     for chunk in digests.chunks(DELETED_TOGETHER) {
-        ctx.store.commit(Batch { entries_deleted: chunk.to_vec(), ..Batch::default() }).await?;
+        ctx.store
+            .commit(Batch {
+                entries_deleted: chunk.to_vec(),
+                ..Batch::default()
+            })
+            .await?;
     }
     for chunk in papers.chunks(DELETED_TOGETHER) {
-        ctx.store.commit(Batch { papers_deleted: chunk.to_vec(), ..Batch::default() }).await?;
+        ctx.store
+            .commit(Batch {
+                papers_deleted: chunk.to_vec(),
+                ..Batch::default()
+            })
+            .await?;
     }
     if n_digests + n_papers > 0 {
         tracing::info!(n_digests, n_papers, "what is past keeping was deleted");
     }
     last.value = Some(now);
     let document = documents::to_write(DocumentKind::Note, NOTE, &last)?;
-    ctx.store.commit(Batch { documents: vec![document], ..Batch::default() }).await
+    ctx.store
+        .commit(Batch {
+            documents: vec![document],
+            ..Batch::default()
+        })
+        .await
 }
 
 async fn old_digests(ctx: &Context, now: DateTime<Utc>) -> Result<Vec<DigestId>, StoreError> {
@@ -55,7 +70,11 @@ async fn old_digests(ctx: &Context, now: DateTime<Utc>) -> Result<Vec<DigestId>,
         EntryState::Accepted { at, .. } | EntryState::Ended { at, .. } => now - *at > DIGEST_KEPT,
         EntryState::Due | EntryState::Leased(_) | EntryState::Held => false,
     };
-    Ok(entries.into_iter().filter(|entry| is_old(&entry.value.state)).map(|entry| entry.value.digest.id).collect())
+    Ok(entries
+        .into_iter()
+        .filter(|entry| is_old(&entry.value.state))
+        .map(|entry| entry.value.digest.id)
+        .collect())
 }
 
 /// Papers not fetched for long, except those that somebody waits for or that a kept digest shows.
