@@ -184,6 +184,10 @@ fn long_version() -> clap::builder::Str {
 
 fn level(cli: &Cli) -> &'static str {
     let talkative = matches!(cli.command, Sub::Serve | Sub::Run { .. });
+    if matches!(cli.command, Sub::Demo { .. }) && cli.verbose == 0 {
+        // An empty state is what a demonstration begins with, and no reason to warn.
+        return "error";
+    }
     match (cli.quiet, cli.verbose, talkative) {
         (true, _, _) => "error",
         (_, 0, true) => "info",
@@ -209,7 +213,7 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
                 .map_err(anyhow::Error::new)?;
             Ok(Reply::done(String::from_utf8_lossy(&bytes).into_owned()))
         }
-        Sub::Demo { out } => Err(AppError::Usage(out.display().to_string())),
+        Sub::Demo { out } => crate::demo::run(&out).await.map(Reply::done),
         Sub::Serve => crate::daemon::serve(&path).await,
         Sub::Check { online } => check(&path, online).await,
         Sub::Run {

@@ -137,6 +137,11 @@ impl Fetched {
             .collect()
     }
 
+    /// The newest identifier that any answer showed.
+    pub fn newest(&self) -> Option<&ArxivId> {
+        self.newest.iter().chain(self.papers.keys()).max()
+    }
+
     /// Adds papers; of two versions of one paper the later stays.
     fn add(&mut self, papers: impl IntoIterator<Item = Paper>) {
         for paper in papers {

@@ -196,7 +196,7 @@ impl Fetcher {
         Ok(())
     }
 
-    /// The identifiers of the first papers submitted since `from`, for a floor; `None` when no answer came.
+    /// The identifiers of the first papers submitted between two moments, for a floor; `None` when no answer came.
     pub async fn submitted_since(
         &self,
         fetched: &mut Fetched,
@@ -226,13 +226,8 @@ impl Fetcher {
                 .submitted
                 .is_some_and(|at| at >= from - completeness::WINDOW_SLACK && at <= to + AHEAD)
         };
-        let ids: Vec<ArxivId> = feed
-            .papers
-            .iter()
-            .filter(plausible)
-            .map(|paper| paper.id.clone())
-            .collect();
-        Ok((!ids.is_empty()).then_some(ids))
+        let ids = feed.papers.iter().filter(plausible).map(|paper| paper.id.clone());
+        Ok(Some(ids.collect()))
     }
 
     /// Fetches one paper by its identifier; `None` if arXiv does not know it.
@@ -274,7 +269,7 @@ impl Fetcher {
                 .push(documents::to_write(DocumentKind::Note, CANARY_NOTE, &note)?);
         }
         if fetched.incomplete.is_empty()
-            && let Some(newest) = fetched.newest.iter().chain(fetched.papers.keys()).max()
+            && let Some(newest) = fetched.newest()
         {
             let mut days: Versioned<CompleteDays> = documents::load(store, DocumentKind::Note, DAYS_NOTE).await?;
             if note_day(&mut days.value, now.date_naive(), newest) {

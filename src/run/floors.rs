@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Context;
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
 const LOOKUPS_MAX: usize = 20;
 /// Under this name the floors found so far are kept.
 const NOTE: &str = "floors";
+/// How many weeks further back a floor is looked for when nothing submitted within reach was announced.
+const FURTHER_WEEKS_MAX: i64 = 3;
 /// How many of them.
 const FLOORS_KEPT: usize = 200;
 
@@ -36,6 +38,7 @@ pub(super) async fn determine(
     ctx: &Context,
     fetched: &mut Fetched,
     moments: &BTreeSet<DateTime<Utc>>,
+    now: DateTime<Utc>,
 ) -> Result<Floors, StoreError> {
     let mut known: Versioned<Floors> = documents::load(&*ctx.store, DocumentKind::Note, NOTE).await?;
     let missing: Vec<DateTime<Utc>> = moments
@@ -47,10 +50,10 @@ pub(super) async fn determine(
         return Ok(known.value);
     }
     for moment in missing.into_iter().take(LOOKUPS_MAX) {
-        match lowest_identifier(ctx, fetched, moment).await? {
-            Some(lowest) => {
-                tracing::info!(since = %moment, floor = %lowest, "new subscriptions count from here");
-                known.value.insert(moment, lowest.predecessor());
+        match floor_for(ctx, fetched, moment, now).await? {
+            Some(floor) => {
+                tracing::info!(since = %moment, %floor, "new subscriptions count from here");
+                known.value.insert(moment, floor);
             }
             None => tracing::warn!(since = %moment, "the floor of new subscriptions is not known yet; they wait"),
         }
@@ -68,22 +71,44 @@ pub(super) async fn determine(
     Ok(known.value)
 }
 
-/// The smallest identifier of any paper submitted since the beginning of the first digest's reach.
-async fn lowest_identifier(
+/// The floor for subscriptions that count from `moment`; `None` while arXiv gives no answer to tell it from.
+async fn floor_for(
     ctx: &Context,
     fetched: &mut Fetched,
     moment: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> Result<Option<ArxivId>, StoreError> {
     let from = reach(ctx, moment);
-    let Some(probed) = ctx.fetcher.submitted_since(fetched, from, moment).await? else {
-        return Ok(None);
-    };
-    // Papers of the keywords' own answers can only lower the result, never raise it.
-    let own = fetched
-        .papers
-        .values()
-        .filter(|paper| paper.submitted.is_some_and(|at| at >= from));
-    Ok(own.map(|paper| &paper.id).chain(&probed).min().cloned())
+    // An empty answer may be a fault of the service, so it is asked for twice.
+    for from in [from, from] {
+        let Some(probed) = ctx.fetcher.submitted_since(fetched, from, moment).await? else {
+            return Ok(None);
+        };
+        // Papers of the keywords' own answers can only lower the result, never raise it.
+        let own = fetched
+            .papers
+            .values()
+            .filter(|paper| paper.submitted.is_some_and(|at| at >= from));
+        if let Some(lowest) = own.map(|paper| &paper.id).chain(&probed).min() {
+            return Ok(Some(lowest.predecessor()));
+        }
+    }
+    // Nothing submitted within reach is announced yet, as after holidays. If nothing was announced since the
+    // moment either, then all that will be lies above the newest identifier there is.
+    if calendar::latest_announcement(now) == calendar::latest_announcement(moment) {
+        return Ok(fetched.newest().cloned());
+    }
+    // Otherwise a floor that lies too low is the safe one: it brings some older papers and loses none.
+    for n_weeks in 1..=FURTHER_WEEKS_MAX {
+        let from = from - TimeDelta::weeks(n_weeks);
+        let Some(probed) = ctx.fetcher.submitted_since(fetched, from, moment).await? else {
+            return Ok(None);
+        };
+        if let Some(lowest) = probed.iter().min() {
+            return Ok(Some(lowest.predecessor()));
+        }
+    }
+    Ok(None)
 }
 
 /// From when on a first digest takes papers: `first_digest` before the subscription, but at least far enough

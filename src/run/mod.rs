@@ -97,7 +97,7 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     }
     let searches = searches(roster);
     let mut fetched = ctx.fetcher.fetch(&*ctx.store, &searches, now).await?;
-    let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined).await?;
+    let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined, now).await?;
     let tallies = record::record(ctx, roster, &lexicon, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
     account(report, &fetched, now);

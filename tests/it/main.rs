@@ -1,5 +1,6 @@
 //! What the program does against servers that behave as real ones do, well and badly.
 
 mod architecture;
+mod demo;
 mod harness;
 mod smtp;
