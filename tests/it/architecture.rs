@@ -46,7 +46,8 @@ const FENCED: [(&str, &[&str]); 5] = [
     ("sled::", &["store", "app"]),
     // The configuration checks addresses with it.
     ("lettre::", &["mail", "config"]),
-    ("quick_xml::", &["arxiv"]),
+    // The demonstration writes a feed with it.
+    ("quick_xml::", &["arxiv", "demo"]),
     ("tokio_cron_scheduler::", &["daemon"]),
     ("clap::", &["cli"]),
 ];
