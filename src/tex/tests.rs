@@ -19,6 +19,19 @@ fn check_html(cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn relations_keep_their_distance_behind_a_macro() {
+    check(&[
+        (r"$\kappa = g$", "κ = g"),
+        (r"$2 < \tau < 3$", "2 < τ < 3"),
+        (r"$-\Delta + V$", "−Δ + V"),
+        (r"$m_\chi < 1$", "m_χ < 1"),
+        (r"$R_0^\ast = 1 + \langle k^2 \rangle$", "R₀^∗ = 1 + ⟨k²⟩"),
+        (r"$\alpha x$", "αx"),
+        (r"$( a + b )$", "(a + b)"),
+    ]);
+}
+
+#[test]
 fn text_without_tex_is_one_run_and_unchanged() {
     for source in [
         "A plain title",

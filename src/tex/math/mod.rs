@@ -194,7 +194,12 @@ impl<'a, 's> Parser<'a, 's> {
                 let inside = self.group()?;
                 self.emit(out, inside);
             }
-            '\\' => self.macro_call(out)?,
+            '\\' => {
+                self.macro_call(out)?;
+                if self.gap == Gap::None {
+                    self.gap = self.gap_before_relation(from);
+                }
+            }
             '}' | '$' | '#' => return None,
             '-' => {
                 self.at += 1;
@@ -209,6 +214,17 @@ impl<'a, 's> Parser<'a, 's> {
             }
         }
         Some(())
+    }
+
+    /// The blank that ended a macro's name, where a relation or a sign follows it: TeX swallows it and sets its own.
+    fn gap_before_relation(&self, from: usize) -> Gap {
+        let end = self.trimmed_from(from);
+        let follows = matches!(self.peek(), Some(b'=' | b'<' | b'>' | b'+' | b'-'));
+        if follows && end < self.at && !self.tight {
+            Gap::Blank(end..self.at)
+        } else {
+            Gap::None
+        }
     }
 
     /// Whether the `-` just read joins words (`$k-means$`, `$\alpha-$decay`) and is no minus.
@@ -270,7 +286,7 @@ impl<'a, 's> Parser<'a, 's> {
         // A script closes up with what is before it. An operator's name ends behind its scripts.
         self.gap = match self.gap {
             Gap::Word(_) => Gap::Word(self.at),
-            Gap::None | Gap::Blank(_) => Gap::None,
+            Gap::None | Gap::Blank(_) => self.gap_before_relation(from),
         };
         push_script(out, style, self.style, script.trim(), from..self.trimmed_from(from));
         Some(())

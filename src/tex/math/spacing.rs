@@ -57,7 +57,13 @@ impl<'s> Parser<'_, 's> {
     fn close_gap(&mut self, out: &mut Pieces<'s>, next: Option<char>) {
         match std::mem::replace(&mut self.gap, Gap::None) {
             Gap::Blank(source) if out.last_character().is_some_and(|last| last != ' ') => {
-                out.push(" ", self.style, source);
+                let opens = out
+                    .last_character()
+                    .is_some_and(|last| matches!(last, '(' | '[' | '{' | '⟨' | '⌈' | '⌊'));
+                let closes = next.is_some_and(|next| matches!(next, ')' | ']' | '}' | '⟩' | '⌉' | '⌋' | ','));
+                if !opens && !closes {
+                    out.push(" ", self.style, source);
+                }
             }
             Gap::Word(at) if next.is_some_and(|next| next.is_alphanumeric() || next == '√') => {
                 out.push(" ", self.style, at..at);
