@@ -2,5 +2,6 @@
 
 mod architecture;
 mod demo;
+mod docs;
 mod harness;
 mod smtp;
