@@ -295,6 +295,15 @@ fn load(path: &Path) -> Result<Loaded, AppError> {
 }
 
 async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
+    // systemd hands credentials to ExecStart but not to ExecReload: there only the daemon can read the password.
+    let environment = Environment::from_process();
+    if !online
+        && environment.credentials_directory.is_none()
+        && let Some(socket_path) = socket::path_of_service(&environment)
+        && let Some(reply) = socket::ask(&socket_path, &Command::Check { config: absolute(path)? }).await?
+    {
+        return Ok(reply);
+    }
     let loaded = load(path)?;
     let mut reply = admin::check(&loaded, SystemClock.now());
     if online {
