@@ -300,7 +300,13 @@ async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
     if !online
         && environment.credentials_directory.is_none()
         && let Some(socket_path) = socket::path_of_service(&environment)
-        && let Some(reply) = socket::ask(&socket_path, &Command::Check { config: absolute(path)? }).await?
+        && let Some(reply) = socket::ask(
+            &socket_path,
+            &Command::Check {
+                config: absolute(path)?,
+            },
+        )
+        .await?
     {
         return Ok(reply);
     }
