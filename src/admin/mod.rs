@@ -70,6 +70,21 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Its name on the command line, for the log: arguments may hold addresses.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::Preview { .. } => "preview",
+            Self::Status { .. } => "status",
+            Self::Why { .. } => "why",
+            Self::TestMail { .. } => "test-mail",
+            Self::Probe => "check --online",
+            Self::Check { .. } => "check",
+        }
+    }
+}
+
 /// Which part of a digest a preview shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -106,7 +106,7 @@ async fn answer_one(stream: UnixStream, shared: &Shared) -> io::Result<()> {
     tokio::time::timeout(COMMAND_TIMEOUT, read.read_line(&mut line)).await??;
     let reply = match serde_json::from_str::<Command>(&line) {
         Ok(command) => {
-            tracing::info!(command = line.trim_end(), "command on the control socket");
+            tracing::info!(command = command.name(), "command on the control socket");
             admin::execute(&*shared.app().await, &command).await
         }
         Err(error) => admin::failed(&AppError::Usage(format!(
