@@ -295,10 +295,12 @@ fn load(path: &Path) -> Result<Loaded, AppError> {
 }
 
 async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
-    // systemd hands credentials to ExecStart but not to ExecReload: there only the daemon can read the password.
+    // systemd names the credentials to ExecReload but shows them to ExecStart only: there only the daemon can read
+    // the password.
     let environment = Environment::from_process();
+    let is_shown = |folder: &PathBuf| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if !online
-        && environment.credentials_directory.is_none()
+        && !environment.credentials_directory.as_ref().is_some_and(is_shown)
         && let Some(socket_path) = socket::path_of_service(&environment)
         && let Some(reply) = socket::ask(
             &socket_path,
