@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    check::{check, probe},
+    check::{check, load_and_check, probe},
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
 use crate::app::{App, AppError, Exit};
@@ -63,6 +63,26 @@ pub enum Command {
     },
     /// Log in to the relay and ask arXiv, sending nothing.
     Probe,
+    /// Check a configuration with the environment of the daemon.
+    Check {
+        /// The file, absolute.
+        config: PathBuf,
+    },
+}
+
+impl Command {
+    /// Its name on the command line, for the log: arguments may hold addresses.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::Preview { .. } => "preview",
+            Self::Status { .. } => "status",
+            Self::Why { .. } => "why",
+            Self::TestMail { .. } => "test-mail",
+            Self::Probe => "check --online",
+            Self::Check { .. } => "check",
+        }
+    }
 }
 
 /// Which part of a digest a preview shows.
@@ -122,6 +142,7 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
         } => why::command(app, identifier, subscriber.as_deref(), *json).await,
         Command::TestMail { address } => test_mail::command(app, address).await,
         Command::Probe => probe(app).await,
+        Command::Check { config } => load_and_check(config, app.clock.now()),
     };
     result.unwrap_or_else(|error| failed(&error))
 }

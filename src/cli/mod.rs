@@ -295,6 +295,23 @@ fn load(path: &Path) -> Result<Loaded, AppError> {
 }
 
 async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
+    // systemd names the credentials to ExecReload but shows them to ExecStart only: there only the daemon can read
+    // the password.
+    let environment = Environment::from_process();
+    let is_shown = |folder: &PathBuf| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if !online
+        && !environment.credentials_directory.as_ref().is_some_and(is_shown)
+        && let Some(socket_path) = socket::path_of_service(&environment)
+        && let Some(reply) = socket::ask(
+            &socket_path,
+            &Command::Check {
+                config: absolute(path)?,
+            },
+        )
+        .await?
+    {
+        return Ok(reply);
+    }
     let loaded = load(path)?;
     let mut reply = admin::check(&loaded, SystemClock.now());
     if online {

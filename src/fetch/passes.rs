@@ -281,7 +281,7 @@ impl Fetcher {
         store.commit(batch).await
     }
 
-    /// The identifier up to which subscribers may forget: the newest one of [`COMPLETE_DAYS_KEPT`] complete days ago.
+    /// The identifier up to which subscribers may forget: the newest one of `COMPLETE_DAYS_KEPT` complete days ago.
     pub async fn prunable(&self, store: &dyn Store) -> Result<Option<ArxivId>, StoreError> {
         let days: Versioned<CompleteDays> = documents::load(store, DocumentKind::Note, DAYS_NOTE).await?;
         Ok((days.value.len() > COMPLETE_DAYS_KEPT).then(|| days.value[0].1.clone()))
