@@ -53,6 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(&out, "digest", &papers, 5, Shown::Short, DigestKind::Digest)?;
     write(&out, "full", &papers, 5, Shown::Full, DigestKind::Digest)?;
     write(&out, "cut", &papers, 100, Shown::Full, DigestKind::Digest)?;
+    // A busy week: every tier, down to lines.
+    write(&out, "busy", &papers, 60, Shown::Full, DigestKind::Digest)?;
     write(&out, "quiet", &papers, 4, Shown::Short, DigestKind::Quiet)?;
     write(&out, "welcome", &papers, 1, Shown::Short, DigestKind::Welcome)?;
     Ok(())

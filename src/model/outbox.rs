@@ -44,7 +44,9 @@ impl std::str::FromStr for DigestId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shown {
-    /// Title and links only.
+    /// The title as a link, in one line with nothing beside it.
+    Line,
+    /// Title, first author, category, date and PDF.
     Title,
     /// With a shortened abstract.
     Short,

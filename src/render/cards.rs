@@ -42,7 +42,10 @@ pub(super) struct Card {
     pub(super) href: Value,
     pub(super) title: String,
     pub(super) title_html: Value,
+    /// Without an abstract.
     pub(super) title_only: bool,
+    /// Title and link, and nothing else: then all fields below it but `withdrawn` are empty.
+    pub(super) line_only: bool,
     pub(super) withdrawn: bool,
     pub(super) venue: Option<String>,
     pub(super) authors: String,
@@ -141,10 +144,13 @@ impl Builder<'_> {
     fn card(&self, record: &PaperRecord, cuts: &mut Cuts) -> Card {
         let paper = self.paper(record);
         let marks = (self.sources.marks)(&paper);
+        if record.shown == Shown::Line {
+            return self.line(record, &paper, cuts);
+        }
         let title_only = record.shown == Shown::Title;
         let (title, title_is_marked) = title(&paper.title, &marks);
         let body = match record.shown {
-            Shown::Title => None,
+            Shown::Line | Shown::Title => None,
             Shown::Short | Shown::Full => self.body(&paper, record.shown, &marks, title_is_marked, cuts),
         };
         if title_only && self.settings.abstracts != Shown::Title {
@@ -185,6 +191,7 @@ impl Builder<'_> {
             title: title.to_text(),
             title_html: Value::from_safe_string(title.to_html(Place::Title)),
             title_only,
+            line_only: false,
             withdrawn: paper.withdrawn,
             venue: venue.filter(|_| !title_only),
             authors: authors::line(&paper.authors, if title_only { 1 } else { self.settings.authors_max }),
@@ -198,6 +205,32 @@ impl Builder<'_> {
             cross_lists: if title_only { Vec::new() } else { categories.collect() },
             facts,
             also: self.also(&record.also),
+        }
+    }
+
+    /// The least there is of a paper: no marks either, since each takes as much as half a title.
+    fn line(&self, record: &PaperRecord, paper: &Paper, cuts: &mut Cuts) -> Card {
+        let (title, _) = title(&paper.title, &Marks::default());
+        if self.settings.abstracts != Shown::Line {
+            cuts.n_title_only += 1;
+        }
+        Card {
+            id: record.id.to_string(),
+            href: Value::from_safe_string(links::abstract_page(&record.id)),
+            title: title.to_text(),
+            title_html: Value::from_safe_string(title.to_html(Place::Title)),
+            title_only: true,
+            line_only: true,
+            withdrawn: paper.withdrawn,
+            venue: None,
+            authors: String::new(),
+            abstract_text: None,
+            abstract_html: Value::from_safe_string(String::new()),
+            links: Vec::new(),
+            primary: None,
+            cross_lists: Vec::new(),
+            facts: Vec::new(),
+            also: None,
         }
     }
 

@@ -6,8 +6,9 @@ use crate::model::{ArxivId, DigestRecord, Shown};
 /// No limit below this is honoured, in bytes: one paper with everything around it always fits.
 pub const HTML_BYTES_MIN: usize = 40_000;
 
-/// The least that any paper's row takes, in bytes as it travels. It spares rendering what cannot fit anyway.
-const ROW_BYTES_MIN: usize = 400;
+/// The least that any paper takes, in bytes as it travels: a line with the shortest title. It spares rendering what
+/// cannot fit anyway.
+pub(super) const LINE_BYTES_MIN: usize = 150;
 
 /// A digest that fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +22,9 @@ pub struct Fitted {
 impl Renderer {
     /// Cuts a digest down to `html_bytes_max` before it is enqueued.
     ///
-    /// From the bottom of the mail upwards abstracts are shortened, then papers shown by title only; then papers are
-    /// left for the next digest, always the last of the longest section, so that no keyword is silenced by another.
-    /// At least one paper stays.
+    /// From the bottom of the mail upwards abstracts are shortened, then papers shown by title only, then in one line
+    /// each; then papers are left for the next digest, always the last of the longest section, so that no keyword is
+    /// silenced by another. At least one paper stays.
     ///
     /// # Errors
     /// As [`Renderer::render`].
@@ -40,7 +41,7 @@ impl Renderer {
             let rendered = self.render(&fitted.record, sources, links)?;
             Ok(quoted_printable_len(&rendered.html) <= bytes_max)
         };
-        let mut low = plan.first_step(bytes_max / ROW_BYTES_MIN);
+        let mut low = plan.first_step(bytes_max / LINE_BYTES_MIN);
         if fits(low)? {
             return Ok(plan.at(low));
         }
@@ -58,33 +59,32 @@ impl Renderer {
     }
 }
 
+/// How papers are shown when a digest gives way, in the order of its giving way.
+const TIERS: [Shown; 3] = [Shown::Short, Shown::Title, Shown::Line];
+
 /// The order in which a digest gives way, one paper at each step.
 struct Plan {
     record: DigestRecord,
-    /// Papers (section, place) whose abstract can be shortened, from the bottom.
-    shorten: Vec<(usize, usize)>,
-    /// Papers that can be shown by title only, from the bottom.
-    bare: Vec<(usize, usize)>,
+    /// For each of [`TIERS`] the papers (section, place) that can be shown so, from the bottom.
+    tiers: [Vec<(usize, usize)>; 3],
     /// Sections that lose their last paper, in turn.
     drop: Vec<usize>,
 }
 
 impl Plan {
     fn new(record: DigestRecord) -> Self {
-        let places = |least: Shown| -> Vec<(usize, usize)> {
+        let tiers = TIERS.map(|tier| {
             let mut places: Vec<(usize, usize)> = Vec::new();
             for (section, papers) in record.sections.iter().enumerate() {
-                let fitting = papers.papers.iter().enumerate();
+                let all = papers.papers.iter().enumerate();
                 places.extend(
-                    fitting
-                        .filter(|(_, paper)| paper.shown >= least && paper.replaces.is_none())
+                    all.filter(|(_, paper)| paper.shown > tier && paper.replaces.is_none())
                         .map(|(place, _)| (section, place)),
                 );
             }
             places.reverse();
             places
-        };
-        let (shorten, bare) = (places(Shown::Full), places(Shown::Short));
+        });
         let mut lengths: Vec<usize> = record.sections.iter().map(|section| section.papers.len()).collect();
         let mut drop = Vec::new();
         for _ in 1..lengths.iter().sum() {
@@ -94,16 +94,16 @@ impl Plan {
                 drop.push(section);
             }
         }
-        Self {
-            record,
-            shorten,
-            bare,
-            drop,
-        }
+        Self { record, tiers, drop }
+    }
+
+    /// Steps until every paper is shown as small as it can be.
+    fn n_tier_steps(&self) -> usize {
+        self.tiers.iter().map(Vec::len).sum()
     }
 
     fn n_steps(&self) -> usize {
-        self.shorten.len() + self.bare.len() + self.drop.len()
+        self.n_tier_steps() + self.drop.len()
     }
 
     /// The first step that is worth trying when at most `papers_max` papers can fit.
@@ -111,23 +111,21 @@ impl Plan {
         let n_papers = self.record.papers().count();
         match n_papers.checked_sub(papers_max.max(1)) {
             None | Some(0) => 0,
-            Some(excess) => self.shorten.len() + self.bare.len() + excess,
+            Some(excess) => self.n_tier_steps() + excess,
         }
     }
 
     fn at(&self, step: usize) -> Fitted {
         let mut record = self.record.clone();
-        let n_shorten = step.min(self.shorten.len());
-        let n_bare = (step - n_shorten).min(self.bare.len());
-        let n_drop = (step - n_shorten - n_bare).min(self.drop.len());
-        for (places, shown) in [
-            (&self.shorten[..n_shorten], Shown::Short),
-            (&self.bare[..n_bare], Shown::Title),
-        ] {
-            for (section, place) in places {
+        let mut n_left = step;
+        for (places, shown) in self.tiers.iter().zip(TIERS) {
+            let n_here = n_left.min(places.len());
+            n_left -= n_here;
+            for (section, place) in &places[..n_here] {
                 record.sections[*section].papers[*place].shown = shown;
             }
         }
+        let n_drop = n_left.min(self.drop.len());
         let mut cut = Vec::with_capacity(n_drop);
         for section in &self.drop[..n_drop] {
             let section = &mut record.sections[*section];

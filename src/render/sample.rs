@@ -10,6 +10,9 @@ use crate::model::{
     SectionRecord, Shown, SubscriberId, Term, VersionedId,
 };
 
+/// How the papers of each section are shown; the last one is listed as a new version.
+const SHOWN: [Shown; 5] = [Shown::Full, Shown::Short, Shown::Title, Shown::Line, Shown::Title];
+
 /// The page of one invented mail.
 pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
     let frozen_at = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000);
@@ -20,14 +23,14 @@ pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
     let sections = (0_u16..2)
         .map(|keyword| SectionRecord {
             keyword,
-            papers: (1_u32..=4)
+            papers: (1_u32..=5)
                 .filter_map(|number| {
                     Some(PaperRecord {
-                        id: ArxivId::from_parts(2024, 10, number + 4 * u32::from(keyword))?,
+                        id: ArxivId::from_parts(2024, 10, number + 5 * u32::from(keyword))?,
                         version: 2,
-                        shown: [Shown::Full, Shown::Short, Shown::Title, Shown::Title][number as usize - 1],
+                        shown: SHOWN[number as usize - 1],
                         also: vec![1 - keyword],
-                        replaces: (number == 4).then_some((1, frozen_at)),
+                        replaces: (number == 5).then_some((1, frozen_at)),
                     })
                 })
                 .collect(),
@@ -90,6 +93,6 @@ fn paper(id: &VersionedId, submitted: DateTime<Utc>) -> Paper {
         comment: Some("9 pages, ICLR 2026".to_owned()),
         journal_ref: None,
         doi: Some("10.1000/182".to_owned()),
-        withdrawn: id.id.number() == 8,
+        withdrawn: id.id.number() == 9,
     }
 }
