@@ -5,3 +5,4 @@ mod demo;
 mod docs;
 mod harness;
 mod smtp;
+mod volume_cases;
