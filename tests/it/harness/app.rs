@@ -43,7 +43,10 @@ impl Default for Setup {
 impl Setup {
     pub(crate) fn new() -> Self {
         let table = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
         };
         Self {
             top: Vec::new(),
@@ -125,11 +128,16 @@ impl Setup {
         };
         let mut asked = self.arxiv.clone();
         for key in ["api_url", "oai_url", "rss_url"] {
-            asked.entry(key.to_owned()).or_insert_with(|| format!("\"{}\"", arxiv.url()));
+            asked
+                .entry(key.to_owned())
+                .or_insert_with(|| format!("\"{}\"", arxiv.url()));
         }
         section("arxiv", &asked);
         let mut mail = self.mail.clone();
-        if mail.get("transport").is_some_and(|transport| transport.contains("smtp")) {
+        if mail
+            .get("transport")
+            .is_some_and(|transport| transport.contains("smtp"))
+        {
             mail.entry("port".to_owned()).or_insert_with(|| smtp_port.to_string());
         }
         section("mail", &mail);
@@ -138,7 +146,8 @@ impl Setup {
             writeln!(text, "{other}").expect("a string takes everything");
         }
         for (email, lines) in &self.people {
-            writeln!(text, "[[subscriber]]\nemail = \"{email}\"\n{}", lines.join("\n")).expect("a string takes everything");
+            writeln!(text, "[[subscriber]]\nemail = \"{email}\"\n{}", lines.join("\n"))
+                .expect("a string takes everything");
         }
         text
     }
@@ -193,7 +202,8 @@ impl TestApp {
     }
 
     pub(crate) fn write_config(&self) {
-        std::fs::write(self.config_path(), self.setup.text(&self.arxiv, self.smtp.port)).expect("the directory is writable");
+        std::fs::write(self.config_path(), self.setup.text(&self.arxiv, self.smtp.port))
+            .expect("the directory is writable");
     }
 
     /// The program as it would start now, around the store that the days share.
@@ -230,14 +240,18 @@ impl TestApp {
     pub(crate) async fn run_on(&mut self, moment: &str) -> Report {
         self.it_is(moment);
         let app = self.build().await;
-        admin::run_everyone(&app, &CancellationToken::new()).await.expect("the store works")
+        admin::run_everyone(&app, &CancellationToken::new())
+            .await
+            .expect("the store works")
     }
 
     /// One run for those whose slot has come.
     pub(crate) async fn run_due_on(&mut self, moment: &str) -> Report {
         self.it_is(moment);
         let app = self.build().await;
-        admin::run_due(&app, &CancellationToken::new()).await.expect("the store works")
+        admin::run_due(&app, &CancellationToken::new())
+            .await
+            .expect("the store works")
     }
 
     /// All mails that the relay took, in order.
@@ -256,13 +270,21 @@ impl TestApp {
     /// The papers of all new mails to this subscriber, in the order in which they came.
     pub(crate) fn new_papers_of(&mut self, email: &str) -> Vec<String> {
         let mails = self.new_mails();
-        mails.iter().filter(|mail| mail.to == email).flat_map(Mail::papers).collect()
+        mails
+            .iter()
+            .filter(|mail| mail.to == email)
+            .flat_map(Mail::papers)
+            .collect()
     }
 
     /// Every paper that this subscriber ever got, sorted; what came twice stands there twice.
     pub(crate) fn papers_of(&self, email: &str) -> Vec<String> {
-        let mut papers: Vec<String> =
-            self.mails().iter().filter(|mail| mail.to == email).flat_map(Mail::papers).collect();
+        let mut papers: Vec<String> = self
+            .mails()
+            .iter()
+            .filter(|mail| mail.to == email)
+            .flat_map(Mail::papers)
+            .collect();
         papers.sort();
         papers
     }
@@ -276,13 +298,20 @@ impl TestApp {
 
     pub(crate) async fn outbox(&mut self) -> Vec<OutboxEntry> {
         let store = self.store().await;
-        let filter = EntryFilter { subscriber: None, active_only: false };
+        let filter = EntryFilter {
+            subscriber: None,
+            active_only: false,
+        };
         let entries = store.entries(&filter).await.expect("the store reads");
         entries.into_iter().map(|entry| entry.value).collect()
     }
 
     pub(crate) async fn n_held(&mut self) -> usize {
-        self.outbox().await.iter().filter(|entry| entry.state == EntryState::Held).count()
+        self.outbox()
+            .await
+            .iter()
+            .filter(|entry| entry.state == EntryState::Held)
+            .count()
     }
 }
 
@@ -329,7 +358,11 @@ impl Mail {
 fn identifiers(text: &str) -> Vec<String> {
     text.split("arxiv.org/abs/")
         .skip(1)
-        .map(|rest| rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect::<String>())
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_ascii_digit() || *c == '.')
+                .collect::<String>()
+        })
         .map(|id: String| id.trim_end_matches('.').to_owned())
         .collect()
 }

@@ -115,7 +115,9 @@ impl Drop for ArxivServer {
 impl ArxivServer {
     /// Listens on 127.0.0.1 at a free port.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("loopback has a free port");
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let world = Arc::new(Mutex::new(World {
             collection: Collection::default(),
@@ -230,7 +232,11 @@ fn read(head: &str) -> Asked {
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("user-agent"))
         .map(|(_, value)| value.trim().to_owned());
-    let mut asked = Asked { user_agent, max_results: 10, ..Asked::default() };
+    let mut asked = Asked {
+        user_agent,
+        max_results: 10,
+        ..Asked::default()
+    };
     let url = reqwest::Url::parse(&format!("http://localhost{target}")).expect("the client sends an address");
     for (name, value) in url.query_pairs() {
         match &*name {
@@ -257,11 +263,19 @@ fn ordinary(world: &World, asked: &Asked, answer: &Answer) -> (u16, String) {
     match found {
         Err(why) => (400, papers::error_feed(&why)),
         Ok(found) => {
-            let mut page: Vec<Paper> = found.iter().skip(asked.start).take(asked.max_results).cloned().collect();
+            let mut page: Vec<Paper> = found
+                .iter()
+                .skip(asked.start)
+                .take(asked.max_results)
+                .cloned()
+                .collect();
             if let Answer::Short(percent) = answer {
                 page.truncate(page.len() * percent / 100);
             }
-            (200, papers::feed(&asked.query, found.len(), asked.start, &page, &world.link_base))
+            (
+                200,
+                papers::feed(&asked.query, found.len(), asked.start, &page, &world.link_base),
+            )
         }
     }
 }
@@ -305,7 +319,9 @@ async fn write(stream: &mut TcpStream, answer: Answer, (code, body): (u16, Strin
 }
 
 async fn head(stream: &mut TcpStream, code: u16, headers: &[(&str, String)], length: usize) -> io::Result<()> {
-    let mut text = format!("HTTP/1.1 {code} -\r\nContent-Type: application/atom+xml\r\nContent-Length: {length}\r\nConnection: close\r\n");
+    let mut text = format!(
+        "HTTP/1.1 {code} -\r\nContent-Type: application/atom+xml\r\nContent-Length: {length}\r\nConnection: close\r\n"
+    );
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

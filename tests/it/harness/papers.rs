@@ -63,7 +63,8 @@ impl Paper {
     }
 
     fn entry(&self, base: &str) -> String {
-        let at = |at: Option<DateTime<Utc>>| at.map_or_else(String::new, |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let at =
+            |at: Option<DateTime<Utc>>| at.map_or_else(String::new, |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
         let published = at(self.submitted);
         let updated = at(self.updated.or(self.submitted));
         let id = format!("{}v{}", self.id, self.version);
@@ -95,7 +96,11 @@ impl Paper {
 
 /// A moment in RFC 3339; a bare day is its morning, 07:00 UTC.
 pub(crate) fn instant(text: &str) -> DateTime<Utc> {
-    let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T07:00:00Z") };
+    let whole = if text.contains('T') {
+        text.to_owned()
+    } else {
+        format!("{text}T07:00:00Z")
+    };
     whole.parse().expect("a test writes its moments in RFC 3339")
 }
 
@@ -122,7 +127,9 @@ impl Collection {
             if paper.id.is_empty() {
                 paper.id = number(evening, n);
             }
-            paper.submitted.get_or_insert(from + TimeDelta::hours(1) + TimeDelta::minutes(i64::from(n)));
+            paper
+                .submitted
+                .get_or_insert(from + TimeDelta::hours(1) + TimeDelta::minutes(i64::from(n)));
             paper.visible_from = announcement.visible_from() - TimeDelta::minutes(30);
             ids.push(paper.id.clone());
             self.papers.push(paper);
@@ -184,18 +191,22 @@ fn number(evening: NaiveDate, n: u32) -> String {
 /// The papers nobody asked for.
 fn fillers(now: DateTime<Utc>) -> Vec<Paper> {
     let latest = calendar::latest_announcement(now);
-    std::iter::successors(Some(latest), |announcement: &Announcement| Some(announcement.previous()))
-        .take(EVENINGS_KEPT)
-        .filter(|announcement| !calendar::is_deferred(announcement.evening))
-        .flat_map(|announcement| {
-            (1..=FILLERS).map(move |n| Paper {
-                id: number(announcement.evening, n),
-                submitted: Some(announcement.submission_window().0 + TimeDelta::hours(2) + TimeDelta::minutes(i64::from(n))),
-                visible_from: announcement.visible_from() - TimeDelta::minutes(30),
-                ..paper("Something else altogether")
-            })
+    std::iter::successors(Some(latest), |announcement: &Announcement| {
+        Some(announcement.previous())
+    })
+    .take(EVENINGS_KEPT)
+    .filter(|announcement| !calendar::is_deferred(announcement.evening))
+    .flat_map(|announcement| {
+        (1..=FILLERS).map(move |n| Paper {
+            id: number(announcement.evening, n),
+            submitted: Some(
+                announcement.submission_window().0 + TimeDelta::hours(2) + TimeDelta::minutes(i64::from(n)),
+            ),
+            visible_from: announcement.visible_from() - TimeDelta::minutes(30),
+            ..paper("Something else altogether")
         })
-        .collect()
+    })
+    .collect()
 }
 
 /// One page of an answer, in the form of 2026.
@@ -235,9 +246,16 @@ fn escaped(text: &str) -> String {
 enum Query {
     And(Vec<Query>),
     Or(Vec<Query>),
-    Field { name: String, words: Vec<String>, is_open: bool },
+    Field {
+        name: String,
+        words: Vec<String>,
+        is_open: bool,
+    },
     Category(String),
-    Submitted { from: String, to: String },
+    Submitted {
+        from: String,
+        to: String,
+    },
 }
 
 impl Query {
@@ -245,7 +263,11 @@ impl Query {
     fn parse(text: &str) -> Result<Self, String> {
         let mut rest = text;
         let query = Self::any(&mut rest)?;
-        if rest.trim().is_empty() { Ok(query) } else { Err(format!("malformed query near {:?}", rest.trim())) }
+        if rest.trim().is_empty() {
+            Ok(query)
+        } else {
+            Err(format!("malformed query near {:?}", rest.trim()))
+        }
     }
 
     fn any(rest: &mut &str) -> Result<Self, String> {
@@ -254,7 +276,11 @@ impl Query {
             *rest = after;
             parts.push(Self::all(rest)?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Self::Or(parts) })
+        Ok(if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Self::Or(parts)
+        })
     }
 
     fn all(rest: &mut &str) -> Result<Self, String> {
@@ -263,7 +289,11 @@ impl Query {
             *rest = after;
             parts.push(Self::one(rest)?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Self::And(parts) })
+        Ok(if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Self::And(parts)
+        })
     }
 
     fn one(rest: &mut &str) -> Result<Self, String> {
@@ -271,10 +301,15 @@ impl Query {
         if let Some(inner) = rest.strip_prefix('(') {
             *rest = inner;
             let query = Self::any(rest)?;
-            *rest = rest.trim_start().strip_prefix(')').ok_or("malformed query: a bracket is not closed")?;
+            *rest = rest
+                .trim_start()
+                .strip_prefix(')')
+                .ok_or("malformed query: a bracket is not closed")?;
             return Ok(query);
         }
-        let (name, value) = rest.split_once(':').ok_or_else(|| format!("malformed query near {rest:?}"))?;
+        let (name, value) = rest
+            .split_once(':')
+            .ok_or_else(|| format!("malformed query near {rest:?}"))?;
         if name == "submittedDate" {
             let (range, after) = value
                 .strip_prefix('[')
@@ -282,7 +317,10 @@ impl Query {
                 .ok_or("malformed query: a range is not closed")?;
             *rest = after;
             let (from, to) = range.split_once(" TO ").ok_or("malformed query: no range")?;
-            return Ok(Self::Submitted { from: from.to_owned(), to: to.to_owned() });
+            return Ok(Self::Submitted {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            });
         }
         let (phrase, after) = match value.strip_prefix('"') {
             Some(inner) => inner.split_once('"').ok_or("malformed query: a phrase is not closed")?,
@@ -295,7 +333,11 @@ impl Query {
         if !["ti", "abs", "all", "au", "co", "jr"].contains(&name) {
             return Err(format!("malformed query: no field {name:?}"));
         }
-        Ok(Self::Field { name: name.to_owned(), words: words(phrase), is_open: phrase.ends_with('*') })
+        Ok(Self::Field {
+            name: name.to_owned(),
+            words: words(phrase),
+            is_open: phrase.ends_with('*'),
+        })
     }
 
     fn fits(&self, paper: &Paper) -> bool {
@@ -310,7 +352,11 @@ impl Query {
                 let minute = at.format("%Y%m%d%H%M").to_string();
                 *from <= minute && minute <= *to
             }),
-            Self::Field { name, words: wanted, is_open } => {
+            Self::Field {
+                name,
+                words: wanted,
+                is_open,
+            } => {
                 let text = match name.as_str() {
                     "ti" => paper.title.clone(),
                     "abs" => paper.summary.clone(),
@@ -320,7 +366,10 @@ impl Query {
                 };
                 let found = words(&text);
                 let same = |(a, b): (&String, &String)| a == b || (*is_open && a.starts_with(b.as_str()));
-                wanted.is_empty() || found.windows(wanted.len()).any(|window| window.iter().zip(wanted).all(same))
+                wanted.is_empty()
+                    || found
+                        .windows(wanted.len())
+                        .any(|window| window.iter().zip(wanted).all(same))
             }
         }
     }
@@ -331,6 +380,11 @@ fn words(text: &str) -> Vec<String> {
     text.to_lowercase()
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
-        .map(|word| word.strip_suffix('s').filter(|stem| stem.len() > 2).unwrap_or(word).to_owned())
+        .map(|word| {
+            word.strip_suffix('s')
+                .filter(|stem| stem.len() > 2)
+                .unwrap_or(word)
+                .to_owned()
+        })
         .collect()
 }

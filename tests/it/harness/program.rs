@@ -67,7 +67,9 @@ impl Serving {
             let mut bytes = vec![0; 64 * 1024];
             while let Ok(n @ 1..) = stderr.read(&mut bytes).await {
                 let text = String::from_utf8_lossy(&bytes[..n]).into_owned();
-                kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_str(&text);
+                kept.lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push_str(&text);
             }
             kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
         });
@@ -76,18 +78,29 @@ impl Serving {
 
     /// What it has written to standard error so far.
     pub(crate) fn log(&self) -> String {
-        self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.heard
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until it has written this.
     pub(crate) async fn says(&self, words: &str) {
-        until(|| self.log().contains(words), || format!("{words:?} in\n{}", self.log())).await;
+        until(
+            || self.log().contains(words),
+            || format!("{words:?} in\n{}", self.log()),
+        )
+        .await;
     }
 
     /// Sends it a signal by name: `TERM`, `HUP`, `KILL`.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-s", name, &id]).status().await.expect("kill exists");
+        let sent = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .await
+            .expect("kill exists");
         assert!(sent.success());
     }
 
