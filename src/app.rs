@@ -254,7 +254,9 @@ fn load_keys(path: &Path) -> Result<Keys, AppError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Keys::parse(&text).map_err(|error| unusable(&error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = TokenKey::generate(&SystemRandom::new()).map_err(|error| unusable(&error))?;
+            #[expect(clippy::disallowed_methods, reason = "the one place where chance enters")]
+            let random = SystemRandom::new();
+            let key = TokenKey::generate(&random).map_err(|error| unusable(&error))?;
             let keys = Keys::new(vec![key]).map_err(|error| unusable(&error))?;
             write_secret(path, &keys.to_text()).map_err(|error| unusable(&error))?;
             tracing::info!(path = %path.display(), "made the key that signs tokens and Message-IDs; keep it with the state");

@@ -43,7 +43,10 @@ pub(super) fn subject(record: &DigestRecord, headline: &str) -> String {
     if record.kind == DigestKind::Quiet && n_incomplete > 0 {
         // Silence that may have a cause must not read like a quiet week.
         let verb = if n_incomplete == 1 { "is" } else { "are" };
-        return line(&format!("{headline}: {} {verb} incomplete", count(n_incomplete, "keyword")));
+        return line(&format!(
+            "{headline}: {} {verb} incomplete",
+            count(n_incomplete, "keyword")
+        ));
     }
     let mut names: Vec<(usize, String)> = match record.kind {
         DigestKind::Digest => record
