@@ -6,6 +6,7 @@ mod preview;
 mod run;
 mod status;
 mod test_mail;
+mod try_query;
 mod why;
 
 use std::path::PathBuf;
@@ -53,6 +54,21 @@ pub enum Command {
         identifier: String,
         /// For whom; everyone, if nobody is named.
         subscriber: Option<String>,
+        /// As JSON.
+        json: bool,
+    },
+    /// What a keyword or a query would have found.
+    Try {
+        /// The keyword, the name of a `[[keyword]]`, or with `is_query` a query.
+        query: String,
+        /// Whether it is read by the query grammar.
+        is_query: bool,
+        /// How many days the window reaches back.
+        days: u32,
+        /// Look only at stored papers, and ask arXiv nothing.
+        stored: bool,
+        /// Mark words for a terminal, not by asterisks.
+        bold: bool,
         /// As JSON.
         json: bool,
     },
@@ -140,6 +156,24 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
             subscriber,
             json,
         } => why::command(app, identifier, subscriber.as_deref(), *json).await,
+        Command::Try {
+            query,
+            is_query,
+            days,
+            stored,
+            bold,
+            json,
+        } => {
+            let asked = try_query::Asked {
+                query,
+                is_query: *is_query,
+                days: *days,
+                stored: *stored,
+                bold: *bold,
+                as_json: *json,
+            };
+            try_query::command(app, asked).await
+        }
         Command::TestMail { address } => test_mail::command(app, address).await,
         Command::Probe => probe(app).await,
         Command::Check { config } => load_and_check(config, app.clock.now()),

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod gate;
+mod look;
 mod passes;
 mod patience;
 mod progress;
@@ -16,7 +17,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use reqwest::Url;
 
 use self::client::Client;
-pub use self::progress::Progress;
+pub use self::{
+    look::{Look, LookError},
+    progress::Progress,
+};
 use crate::{
     arxiv::{Rejected, completeness::Sighting},
     model::{ArxivId, IncompleteKeyword, KeywordCoverage, Paper, Term},
