@@ -94,6 +94,7 @@ impl Command {
             Self::Preview { .. } => "preview",
             Self::Status { .. } => "status",
             Self::Why { .. } => "why",
+            Self::Try { .. } => "try",
             Self::TestMail { .. } => "test-mail",
             Self::Probe => "check --online",
             Self::Check { .. } => "check",
