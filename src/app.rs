@@ -254,7 +254,9 @@ fn load_keys(path: &Path) -> Result<Keys, AppError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Keys::parse(&text).map_err(|error| unusable(&error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = TokenKey::generate(&SystemRandom::new()).map_err(|error| unusable(&error))?;
+            #[expect(clippy::disallowed_methods, reason = "the one place where chance enters")]
+            let random = SystemRandom::new();
+            let key = TokenKey::generate(&random).map_err(|error| unusable(&error))?;
             let keys = Keys::new(vec![key]).map_err(|error| unusable(&error))?;
             write_secret(path, &keys.to_text()).map_err(|error| unusable(&error))?;
             tracing::info!(path = %path.display(), "made the key that signs tokens and Message-IDs; keep it with the state");
@@ -332,14 +334,22 @@ fn fetcher(config: &Config, store: Arc<dyn Store>) -> Result<Fetcher, AppError> 
     };
     let client = Client::new(settings, gate)
         .map_err(|error| anyhow::Error::new(error).context("the HTTP client cannot be made"))?;
-    let api_url = arxiv
-        .api_url
-        .parse()
-        .map_err(|error| AppError::Setting(format!("arxiv.api_url: {:?} is no address: {error}", arxiv.api_url)))?;
+    let address = |key: &str, text: &str| {
+        text.parse()
+            .map_err(|error| AppError::Setting(format!("arxiv.{key}: {text:?} is no address: {error}")))
+    };
     Ok(Fetcher::new(
         client,
         fetch::Settings {
-            api_url,
+            source: match arxiv.source {
+                config::Source::Query => fetch::Choice::Always(fetch::Source::Query),
+                config::Source::Harvest => fetch::Choice::Always(fetch::Source::Harvest),
+                config::Source::Auto => fetch::Choice::ByNumber,
+            },
+            api_url: address("api_url", &arxiv.api_url)?,
+            oai_url: address("oai_url", &arxiv.oai_url)?,
+            rss_url: address("rss_url", &arxiv.rss_url)?,
+            oai_timeout: arxiv.oai_timeout,
             timeout: arxiv.timeout,
             lookback: delta(arxiv.lookback),
             lookback_deep: delta(arxiv.lookback_deep),

@@ -1,8 +1,13 @@
 //! Where events go: one line each on standard error, as text or JSON, or the journal's own socket.
 
+mod journal;
+
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Subscriber;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt};
+
+use self::journal::Journal;
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,10 +33,10 @@ pub fn start(format: LogFormat, level: &str) {
         Err(_) => EnvFilter::builder().parse_lossy(format!("{level},{QUIET}")),
     };
     let journal = (format == LogFormat::Text && std::env::var_os("JOURNAL_STREAM").is_some())
-        .then(|| tracing_journald::layer().ok())
+        .then(|| Journal::connect().ok())
         .flatten();
     let layer = match (journal, format) {
-        (Some(journal), _) => journal.boxed(),
+        (Some(journal), _) => journal_layer(journal).boxed(),
         (None, LogFormat::Json) => tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
@@ -45,4 +50,17 @@ pub fn start(format: LogFormat, level: &str) {
     };
     // A second start is a test's; the first one stays.
     let _already_started = tracing_subscriber::registry().with(filter).with(layer).try_init();
+}
+
+/// Events as lines without what the journal notes itself: time and priority.
+fn journal_layer<S>(journal: Journal) -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_level(false)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(journal)
 }

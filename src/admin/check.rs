@@ -1,19 +1,28 @@
 //! `check`: the configuration in words, and with `--online` everything it connects to.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::Reply;
 use crate::{
-    app::{App, AppError, Exit},
+    app::{self, App, AppError, Exit},
     arxiv::calendar,
-    config::{self, Loaded},
+    config::{self, Environment, Loaded},
 };
 
 /// How many coming slots of each schedule are shown.
 const SLOTS_SHOWN: usize = 3;
+
+/// Reads a configuration with this process's environment and says what [`check`] says of it.
+///
+/// # Errors
+///
+/// Every problem that was found.
+pub fn load_and_check(path: &Path, now: DateTime<Utc>) -> Result<Reply, AppError> {
+    Ok(check(&app::load_config(path, &Environment::from_process())?, now))
+}
 
 /// The configuration in words: who gets what when, and what deserves a second look. Opens nothing.
 pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {

@@ -6,6 +6,7 @@ mod preview;
 mod run;
 mod status;
 mod test_mail;
+mod try_query;
 mod why;
 
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    check::{check, probe},
+    check::{check, load_and_check, probe},
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
 use crate::app::{App, AppError, Exit};
@@ -56,6 +57,21 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// What a keyword or a query would have found.
+    Try {
+        /// The keyword, the name of a `[[keyword]]`, or with `is_query` a query.
+        query: String,
+        /// Whether it is read by the query grammar.
+        is_query: bool,
+        /// How many days the window reaches back.
+        days: u32,
+        /// Look only at stored papers, and ask arXiv nothing.
+        stored: bool,
+        /// Mark words for a terminal, not by asterisks.
+        bold: bool,
+        /// As JSON.
+        json: bool,
+    },
     /// One real message through the configured relay.
     TestMail {
         /// To whom.
@@ -63,6 +79,27 @@ pub enum Command {
     },
     /// Log in to the relay and ask arXiv, sending nothing.
     Probe,
+    /// Check a configuration with the environment of the daemon.
+    Check {
+        /// The file, absolute.
+        config: PathBuf,
+    },
+}
+
+impl Command {
+    /// Its name on the command line, for the log: arguments may hold addresses.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::Preview { .. } => "preview",
+            Self::Status { .. } => "status",
+            Self::Why { .. } => "why",
+            Self::Try { .. } => "try",
+            Self::TestMail { .. } => "test-mail",
+            Self::Probe => "check --online",
+            Self::Check { .. } => "check",
+        }
+    }
 }
 
 /// Which part of a digest a preview shows.
@@ -120,8 +157,27 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
             subscriber,
             json,
         } => why::command(app, identifier, subscriber.as_deref(), *json).await,
+        Command::Try {
+            query,
+            is_query,
+            days,
+            stored,
+            bold,
+            json,
+        } => {
+            let asked = try_query::Asked {
+                query,
+                is_query: *is_query,
+                days: *days,
+                stored: *stored,
+                bold: *bold,
+                as_json: *json,
+            };
+            try_query::command(app, asked).await
+        }
         Command::TestMail { address } => test_mail::command(app, address).await,
         Command::Probe => probe(app).await,
+        Command::Check { config } => load_and_check(config, app.clock.now()),
     };
     result.unwrap_or_else(|error| failed(&error))
 }

@@ -3,6 +3,7 @@
 pub mod atom;
 pub mod calendar;
 pub mod completeness;
+pub mod leafsets;
 pub mod oai;
 pub mod rss;
 pub mod search;

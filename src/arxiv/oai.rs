@@ -3,7 +3,7 @@
 //! Only `arXivRaw` says everything: all versions with their dates and whether the last one withdraws the
 //! paper. `arXiv` gives one date, that of the current version, and no version number.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{
     fields::{self, AFFILIATIONS_MAX, AUTHORS_MAX},
@@ -36,6 +36,8 @@ pub struct Page {
     pub deleted: Vec<ArxivId>,
     /// How many records there were: papers, rejected and deleted ones.
     pub n_records: usize,
+    /// The latest day on which any of the records changed; they come in no order that could be relied on.
+    pub latest_change: Option<NaiveDate>,
     /// What to send for the next page; `None` on the last one.
     pub resumption_token: Option<String>,
     /// When arXiv answered: the next harvest starts from this day.
@@ -113,17 +115,20 @@ pub fn parse(body: &[u8]) -> Result<Page, OaiError> {
             _ => {}
         },
         Part::Broken(rejected) => page.rejected.push(rejected),
-        Part::Entry(record, blemish) => match read(&record) {
-            Ok(Record::Paper(paper)) => {
-                page.mended.extend(blemish.map(|how| Mended {
-                    id: paper.id.to_string(),
-                    how,
-                }));
-                page.papers.push(paper);
+        Part::Entry(record, blemish) => {
+            page.latest_change = page.latest_change.max(changed_on(&record));
+            match read(&record) {
+                Ok(Record::Paper(paper)) => {
+                    page.mended.extend(blemish.map(|how| Mended {
+                        id: paper.id.to_string(),
+                        how,
+                    }));
+                    page.papers.push(paper);
+                }
+                Ok(Record::Deleted(id)) => page.deleted.push(id),
+                Err(rejected) => page.rejected.push(rejected),
             }
-            Ok(Record::Deleted(id)) => page.deleted.push(id),
-            Err(rejected) => page.rejected.push(rejected),
-        },
+        }
     })?;
     match refusal {
         Some(refusal) => Err(refusal),
@@ -149,6 +154,12 @@ fn error_code(code: &str) -> ErrorCode {
 fn token(text: &str) -> Option<String> {
     let token = text.trim();
     (!token.is_empty()).then(|| token[..token.floor_char_boundary(TOKEN_BYTES_MAX)].to_owned())
+}
+
+/// The day of a record's datestamp, which arXiv gives without a time of day.
+fn changed_on(record: &Element) -> Option<NaiveDate> {
+    let datestamp = record.child(Space::Oai, "header")?.text_of(Space::Oai, "datestamp");
+    datestamp.trim().get(..10)?.parse().ok()
 }
 
 enum Record {
@@ -342,6 +353,17 @@ mod tests {
         // A list without records and without an error is no quiet day.
         assert!(parse(page("<ListRecords></ListRecords>").as_bytes()).is_err());
         assert!(parse(page("").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_latest_change_is_found_in_any_order() {
+        let record = |day: &str| {
+            let header = format!("<identifier>oai:arXiv.org:2603.00001</identifier><datestamp>{day}</datestamp>");
+            raw_record("2603.00001", "").replace("<identifier>oai:arXiv.org:2603.00001</identifier>", &header)
+        };
+        let records = ["2026-03-09", "2026-03-11T00:00:00Z", "2026-03-10", "soon"].map(record);
+        let page = parse(page(&format!("<ListRecords>{}</ListRecords>", records.concat())).as_bytes()).unwrap();
+        assert_eq!(page.latest_change, NaiveDate::from_ymd_opt(2026, 3, 11));
     }
 
     #[test]

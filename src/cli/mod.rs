@@ -126,6 +126,23 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
+    /// What a keyword or query would have found lately: hits per day, the words that bring them, titles.
+    Try {
+        /// A keyword, or the name of a [[keyword]] of the configuration.
+        query: String,
+        /// Read it by the query grammar: AND OR NOT, parentheses, fields.
+        #[arg(long = "query", short = 'Q')]
+        is_query: bool,
+        /// How many days back.
+        #[arg(long, value_name = "N", default_value_t = 14)]
+        days: u32,
+        /// Look only at what is stored; without it arXiv is asked, once.
+        #[arg(long)]
+        stored: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the whole main job on this machine, without any account or network.
     Demo {
         /// Where the received mails and the index go.
@@ -259,6 +276,23 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
                 None => Ok(reply),
             }
         }
+        Sub::Try {
+            query,
+            is_query,
+            days,
+            stored,
+            json,
+        } => {
+            let command = Command::Try {
+                query,
+                is_query,
+                days,
+                stored,
+                bold: std::io::stdout().is_terminal(),
+                json,
+            };
+            on_store(&path, command, &Options::default()).await
+        }
         Sub::TestMail { address } => on_store(&path, Command::TestMail { address }, &Options::default()).await,
         Sub::Status { json } => on_store(&path, Command::Status { json }, &Options::default()).await,
         Sub::Why {
@@ -295,6 +329,23 @@ fn load(path: &Path) -> Result<Loaded, AppError> {
 }
 
 async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
+    // systemd names the credentials to ExecReload but shows them to ExecStart only: there only the daemon can read
+    // the password.
+    let environment = Environment::from_process();
+    let is_shown = |folder: &PathBuf| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if !online
+        && !environment.credentials_directory.as_ref().is_some_and(is_shown)
+        && let Some(socket_path) = socket::path_of_service(&environment)
+        && let Some(reply) = socket::ask(
+            &socket_path,
+            &Command::Check {
+                config: absolute(path)?,
+            },
+        )
+        .await?
+    {
+        return Ok(reply);
+    }
     let loaded = load(path)?;
     let mut reply = admin::check(&loaded, SystemClock.now());
     if online {

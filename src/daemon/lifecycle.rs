@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::RwLock,
@@ -23,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const TURN_MAX: Duration = Duration::from_secs(3 * 3600);
 /// Without a turn for this long the bell or the brain is stuck.
 const SILENCE_MAX: Duration = Duration::from_secs(180);
+/// The bell rings this often.
+const BELL: Duration = Duration::from_secs(60);
 /// The store must answer within this time.
 const PING_MAX: Duration = Duration::from_secs(10);
 
@@ -118,8 +121,12 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
 /// The brain: one turn after each ring, until told to stop.
 async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError> {
     let mut memory = turn::Memory::default();
+    let mut next_slot = None;
     loop {
-        shared.bell.wait().await;
+        tokio::select! {
+            () = shared.bell.wait() => {}
+            () = until(&shared, next_slot) => {}
+        }
         if shared.stop.is_cancelled() {
             return Ok(());
         }
@@ -129,11 +136,25 @@ async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError>
                 "the clock is more than an hour behind what this daemon has seen; nothing is done until it is right"
             );
             pulse.beat();
+            next_slot = None;
             continue;
         }
         pulse.begin();
-        turn::turn(&app, &mut memory, &shared.stop).await?;
+        next_slot = turn::turn(&app, &mut memory, &shared.stop).await?;
         pulse.beat();
+    }
+}
+
+/// Sleeps until a slot that comes before the bell rings again; for ever, if there is none.
+async fn until(shared: &Shared, slot: Option<DateTime<Utc>>) {
+    let Some(slot) = slot else {
+        return std::future::pending().await;
+    };
+    let now = shared.app().await.clock.now();
+    match (slot - now).to_std() {
+        Ok(left) if left < BELL => tokio::time::sleep(left).await,
+        Ok(_) => std::future::pending().await,
+        Err(_) => {}
     }
 }
 
@@ -144,7 +165,9 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in &problems.0 {
-                tracing::error!("{problem}");
+                // The excerpt of the file that follows the first line is for a terminal.
+                let problem = problem.to_string();
+                tracing::error!("{}", problem.lines().next().unwrap_or_default());
             }
             tracing::error!(
                 n_problems = problems.0.len(),

@@ -22,6 +22,7 @@ use crate::{
     config::{Config, Environment},
 };
 
+const NAME: &str = "control.sock";
 /// A longer command is none of ours.
 const COMMAND_BYTES_MAX: u64 = 64 * 1024;
 /// A longer reply is cut off by the reader.
@@ -31,11 +32,12 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the socket of a configuration lies.
 pub fn path(config: &Config, environment: &Environment) -> PathBuf {
-    environment
-        .runtime_directory
-        .as_ref()
-        .unwrap_or(&config.state_dir)
-        .join("control.sock")
+    path_of_service(environment).unwrap_or_else(|| config.state_dir.join(NAME))
+}
+
+/// Where the socket of the service lies that this process belongs to, whatever its configuration says.
+pub fn path_of_service(environment: &Environment) -> Option<PathBuf> {
+    Some(environment.runtime_directory.as_ref()?.join(NAME))
 }
 
 /// Asks a running daemon to carry out a command; `None` if none runs.
@@ -104,7 +106,7 @@ async fn answer_one(stream: UnixStream, shared: &Shared) -> io::Result<()> {
     tokio::time::timeout(COMMAND_TIMEOUT, read.read_line(&mut line)).await??;
     let reply = match serde_json::from_str::<Command>(&line) {
         Ok(command) => {
-            tracing::info!(command = line.trim_end(), "command on the control socket");
+            tracing::info!(command = command.name(), "command on the control socket");
             admin::execute(&*shared.app().await, &command).await
         }
         Err(error) => admin::failed(&AppError::Usage(format!(

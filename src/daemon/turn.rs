@@ -35,20 +35,26 @@ pub(super) struct Memory {
     short: BTreeSet<SubscriberId>,
 }
 
-/// Looks at what is due and does it.
-pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToken) -> Result<(), StoreError> {
+/// Looks at what is due and does it. Returns when the next slot comes, which may be before the bell rings again.
+pub(super) async fn turn(
+    app: &App,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
     let now = app.clock.now();
     let mut slots = SlotBook::load(&*app.store).await?;
     let mut due: BTreeMap<SubscriberId, Slot> = std::mem::take(&mut memory.late);
-    let mut next_slot: Option<DateTime<Utc>> = None;
     for person in app.roster.people() {
         if let Some(slot) = slots.due(&person.schedule, now) {
             due.insert(person.id.clone(), slot);
-        } else {
-            let next = person.schedule.next_after(now);
-            next_slot = Some(next_slot.map_or(next, |earliest| earliest.min(next)));
         }
     }
+    let next_slot = app
+        .roster
+        .people()
+        .iter()
+        .map(|person| person.schedule.next_after(now))
+        .min();
     slots.save(&*app.store).await?;
     let lead = LEAD
         + memory
@@ -62,7 +68,7 @@ pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToke
         is_new = true;
     }
     if stop.is_cancelled() {
-        return Ok(());
+        return Ok(None);
     }
     if let Some(fetch) = &memory.fetched {
         memory.late = take_late(app, &mut due, fetch, now);
@@ -78,7 +84,8 @@ pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToke
                 .extend(people.iter().filter(|id| n_incomplete(app, id, fetch) > 0).cloned());
             let slot = due.into_values().max_by_key(|slot| slot.at);
             admin::serve_slots(app, &people, slot, fetch, stop).await?;
-            return slots.complete(&*app.store).await;
+            slots.complete(&*app.store).await?;
+            return Ok(next_slot);
         }
         slots.complete(&*app.store).await?;
     }
@@ -88,7 +95,7 @@ pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToke
             tracing::error!(why, "sending stopped early; the rest goes later");
         }
     }
-    Ok(())
+    Ok(next_slot)
 }
 
 /// Takes out of `due` those for whom nothing was complete and whose slot is not [`WAIT_MAX`] ago.

@@ -7,9 +7,12 @@
 mod settle;
 mod transport;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -101,6 +104,7 @@ pub async fn deliver(ctx: &Context, horizon: DateTime<Utc>, stop: &CancellationT
 #[derive(Debug, Default)]
 struct Turn {
     delivered: Mutex<Delivered>,
+    attempted: Mutex<HashSet<DigestId>>,
     failures_running: AtomicU32,
     is_broken: AtomicBool,
 }
@@ -113,15 +117,24 @@ async fn courier(
     pace: &Mutex<Pace>,
 ) -> Result<(), StoreError> {
     let mut courier = ctx.transport.courier();
+    // Entries that failed in this turn and are due again before its horizon: not twice in one turn.
+    let mut aside = Vec::new();
     while !stop.is_cancelled() && !turn.is_broken.load(Ordering::Relaxed) {
         let Some(entry) = ctx.store.lease_due(&ctx.worker, horizon, LEASE_TTL, 1).await?.pop() else {
             break;
         };
+        if !turn.attempted.lock().await.insert(entry.value.digest.id.clone()) {
+            aside.push(entry);
+            continue;
+        }
         if !paced(pace, stop).await {
-            unlease(ctx, entry).await?;
+            aside.push(entry);
             break;
         }
         attempt(ctx, &mut courier, entry, turn).await?;
+    }
+    for entry in aside {
+        unlease(ctx, entry).await?;
     }
     courier.close().await;
     Ok(())

@@ -10,8 +10,6 @@ use crate::{clock::Clock, store::StoreError};
 
 /// How long the connection to arXiv may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the server may stay silent within an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many redirections on the same host are followed.
 const REDIRECTS_MAX: usize = 3;
 /// How much of an answer is read when it is only shown to the operator.
@@ -120,7 +118,6 @@ impl Client {
         let http = reqwest::Client::builder()
             .user_agent(user_agent(&settings.contact))
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
             .pool_max_idle_per_host(1)
             .redirect(reqwest::redirect::Policy::custom(redirect))
             .build()?;

@@ -1,10 +1,17 @@
 //! The way to arXiv: every search once per run, through one gate, proven complete or named as incomplete.
 
+mod asking;
+mod book;
 pub mod client;
+mod fallback;
 pub mod gate;
+mod harvest;
+mod lists;
+mod look;
 mod passes;
 mod patience;
 mod progress;
+mod reconcile;
 mod window;
 
 use std::{
@@ -14,20 +21,41 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 
 use self::client::Client;
-pub use self::progress::Progress;
-use crate::{
-    arxiv::{Rejected, completeness::Sighting},
-    model::{ArxivId, IncompleteKeyword, KeywordCoverage, Paper, Term},
-    store::Versioned,
+pub use self::{
+    look::{Look, LookError},
+    progress::Progress,
+    reconcile::Reconciliation,
 };
+use crate::{
+    arxiv::{
+        Rejected, calendar,
+        completeness::{self, Sighting},
+    },
+    model::{ArxivId, IncompleteKeyword, KeywordCoverage, Paper, Term},
+    store::{Document, Versioned},
+};
+
+/// Up to how many distinct searches a run asks for one by one, where it may choose.
+const SEARCHES_MAX: usize = 100;
+/// How many of each search's latest papers tell where its papers are to be expected.
+const LATELY_FOUND: usize = 20;
 
 /// How arXiv is asked.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// How the papers are found.
+    pub source: Choice,
     /// The query API.
     pub api_url: Url,
+    /// The OAI-PMH interface.
+    pub oai_url: Url,
+    /// The folder of the feeds.
+    pub rss_url: Url,
+    /// The longest that one answer of OAI-PMH may take.
+    pub oai_timeout: Duration,
     /// The longest that one answer of the query API may take.
     pub timeout: Duration,
     /// How far back each window reaches from the last complete fetch.
@@ -40,6 +68,67 @@ pub struct Settings {
     pub retry_delay: Duration,
     /// How long one run goes on retrying.
     pub retry_budget: Duration,
+}
+
+/// The ways in which all papers on a keyword can be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A search per keyword.
+    Query,
+    /// Everything new by OAI-PMH, matched here.
+    Harvest,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Query => "query",
+            Self::Harvest => "harvest",
+        })
+    }
+}
+
+/// Which of them is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// This one.
+    Always(Source),
+    /// Searches up to 100 of them, else the harvest.
+    ByNumber,
+}
+
+impl Choice {
+    fn choose(self, n_searches: usize) -> Source {
+        match self {
+            Self::Always(source) => source,
+            Self::ByNumber if n_searches > SEARCHES_MAX => Source::Harvest,
+            Self::ByNumber => Source::Query,
+        }
+    }
+}
+
+/// Whether anyone wants a paper: those that nobody does are dropped as they are read.
+pub type Wanted<'a> = &'a (dyn Fn(&Paper) -> bool + Send + Sync);
+
+/// What a fetch is for.
+#[derive(Clone, Copy)]
+pub struct Errand<'a> {
+    /// The moment, by the calendar.
+    pub now: DateTime<Utc>,
+    /// Papers submitted since then must be seen, whatever was complete before: new subscriptions begin there.
+    pub since: Option<DateTime<Utc>>,
+    /// Decides about each harvested paper.
+    pub wanted: Wanted<'a>,
+}
+
+impl std::fmt::Debug for Errand<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Errand")
+            .field("now", &self.now)
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One thing to ask arXiv for, whoever wants it.
@@ -80,9 +169,35 @@ pub struct Fetched {
     coverage: Vec<(String, Versioned<KeywordCoverage>)>,
     /// Terms whose answer was not complete.
     incomplete: Vec<IncompleteTerm>,
+    /// What one source showed that the other had not, where this run held them against each other.
+    pub reconciliation: Option<Reconciliation>,
     sighting: Option<Sighting>,
     newest: Option<ArxivId>,
     patience: Option<patience::Patience>,
+    /// Everything that a complete harvest saw.
+    survey: Option<Survey>,
+    /// The memory of the sets.
+    book: Option<Versioned<book::Book>>,
+    /// Other memories to be written once the papers are recorded.
+    notes: Vec<Versioned<Document>>,
+}
+
+/// When each paper was submitted that arXiv has touched since some day, whatever it is about.
+#[derive(Debug)]
+struct Survey {
+    /// From this day on nothing is missing.
+    from: NaiveDate,
+    submitted: BTreeMap<ArxivId, DateTime<Utc>>,
+}
+
+impl Survey {
+    /// The papers submitted since `from`; `None` where the survey does not reach back so far, or holds none.
+    fn submitted_since(&self, from: DateTime<Utc>) -> Option<Vec<ArxivId>> {
+        let reaches = self.from.and_time(chrono::NaiveTime::MIN).and_utc() <= from;
+        let since = self.submitted.iter().filter(|(_, at)| **at >= from);
+        let ids: Vec<ArxivId> = since.map(|(id, _)| id.clone()).collect();
+        (reaches && !ids.is_empty()).then_some(ids)
+    }
 }
 
 #[derive(Debug)]
@@ -91,6 +206,8 @@ struct IncompleteTerm {
     keywords: BTreeSet<String>,
     since: DateTime<Utc>,
     why: String,
+    /// Whether it may be well again without anyone doing anything.
+    is_passing: bool,
 }
 
 impl Fetcher {
@@ -142,15 +259,44 @@ impl Fetched {
         self.newest.iter().chain(self.papers.keys()).max()
     }
 
-    /// Adds papers; of two versions of one paper the later stays.
+    /// Adds papers; of two versions of one paper the later stays, and of two records of one version that with dates.
     fn add(&mut self, papers: impl IntoIterator<Item = Paper>) {
         for paper in papers {
+            let rank = |paper: &Paper| (paper.version, paper.submitted.is_some());
             match self.papers.get(&paper.id) {
-                Some(known) if known.version >= paper.version => {}
+                Some(known) if rank(known) >= rank(&paper) => {}
                 _ => {
                     self.papers.insert(paper.id.clone(), paper);
                 }
             }
         }
+    }
+
+    /// Whether the newest papers of a busy category show the announcement that can be expected. It fails nothing.
+    fn judge_freshness(&mut self, papers: &[Paper], last: Option<&Sighting>, now: DateTime<Utc>) {
+        let expected = calendar::latest_expected(now);
+        self.announcement = last.map(|sighting| sighting.evening);
+        self.newest = papers.iter().map(|paper| paper.id.clone()).max();
+        if !papers.is_empty() {
+            self.is_current = completeness::fresh(papers, last, &expected);
+            self.sighting = completeness::sighting(papers, last, &expected);
+        }
+        if self.is_current {
+            self.announcement = Some(expected.evening);
+        } else {
+            tracing::warn!(expected = %expected.evening, "arXiv does not show the latest announcement yet");
+        }
+    }
+
+    /// The latest papers of the searches that are incomplete, from their last complete answers.
+    fn lately_found(&self) -> impl Iterator<Item = ArxivId> {
+        self.coverage
+            .iter()
+            .filter(|(_, coverage)| coverage.value.incomplete_since.is_some())
+            .flat_map(|(_, coverage)| {
+                let mut window: Vec<&(ArxivId, DateTime<Utc>)> = coverage.value.window.iter().collect();
+                window.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+                window.into_iter().take(LATELY_FOUND).map(|(id, _)| id.clone())
+            })
     }
 }

@@ -4,19 +4,19 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 
 use super::{
-    Fetched, Fetcher, IncompleteTerm, Progress, Search,
+    Errand, Fetched, Fetcher, IncompleteTerm, Progress, Search, Source,
     client::FetchError,
+    harvest::{BOOK_NOTE, harvest_key},
     patience::Patience,
     window::{Order, Question},
 };
 use crate::{
     arxiv::{
-        calendar,
         completeness::{self, Asked, Sighting},
         search,
     },
     model::{ArxivId, KeywordCoverage, Paper},
-    store::{Batch, DocumentKind, Store, StoreError, Versioned, documents},
+    store::{Batch, Document, DocumentKind, Store, StoreError, Versioned, documents},
 };
 
 /// How often the deep window is asked for.
@@ -31,20 +31,54 @@ const CANARY_SIZE: u32 = 50;
 /// How many papers of the beginning of a new subscription's reach are asked for.
 const FLOOR_PROBE_SIZE: u32 = 500;
 
-const CANARY_NOTE: &str = "canary";
+pub(super) const CANARY_NOTE: &str = "canary";
 const DAYS_NOTE: &str = "complete-days";
 
 impl Fetcher {
-    /// Asks for every search once. Failures are part of the result; only a failing store is an error.
+    /// Asks for every search once, in the way that fits their number, and makes up for what failed as far as that
+    /// can be done today. Failures are part of the result; only a failing store is an error.
     pub async fn fetch(
         &self,
         store: &dyn Store,
         searches: &[Search],
-        now: DateTime<Utc>,
+        errand: &Errand<'_>,
     ) -> Result<Fetched, StoreError> {
         let mut fetched = Fetched::default();
         let mut patience = Patience::new(self.settings.retry_budget, self.settings.retry_delay);
-        self.canary(store, &mut fetched, &mut patience, now).await?;
+        let source = self.settings.source.choose(searches.len());
+        let found = self.reconcile(store, searches, errand, &mut fetched, source).await?;
+        fetched.previous_complete = match source {
+            Source::Query => {
+                self.by_query(store, searches, errand.now, &mut fetched, &mut patience)
+                    .await?
+            }
+            Source::Harvest => {
+                self.harvest(store, searches, errand, &mut fetched, &mut patience)
+                    .await?
+            }
+        };
+        if !fetched.incomplete.is_empty() {
+            self.fall_back(store, searches, errand, &mut fetched, &mut patience)
+                .await?;
+        }
+        if let Some(found) = found {
+            self.hold_against(store, found, &mut fetched, errand.now).await?;
+        }
+        self.progress.send_replace(Progress::default());
+        fetched.patience = Some(patience);
+        Ok(fetched)
+    }
+
+    /// One search after the other. Returns when the earliest of them was complete before.
+    async fn by_query(
+        &self,
+        store: &dyn Store,
+        searches: &[Search],
+        now: DateTime<Utc>,
+        fetched: &mut Fetched,
+        patience: &mut Patience,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.canary(store, fetched, patience, now).await?;
         let mut earlier = Vec::new();
         for (n_done, search) in searches.iter().enumerate() {
             let keyword = search.keywords.first().cloned().unwrap_or_default();
@@ -54,19 +88,16 @@ impl Fetcher {
                 keyword,
                 waiting: None,
             });
-            earlier.push(self.search(store, search, &mut fetched, &mut patience, now).await?);
+            earlier.push(self.search(store, search, fetched, patience, now).await?);
         }
-        self.progress.send_replace(Progress::default());
-        fetched.previous_complete = earlier
+        Ok(earlier
             .into_iter()
             .collect::<Option<Vec<_>>>()
-            .and_then(|all| all.into_iter().min());
-        fetched.patience = Some(patience);
-        Ok(fetched)
+            .and_then(|all| all.into_iter().min()))
     }
 
     /// Looks whether the index shows the announcement that can be expected: one request per run. It fails nothing.
-    async fn canary(
+    pub(super) async fn canary(
         &self,
         store: &dyn Store,
         fetched: &mut Fetched,
@@ -74,8 +105,6 @@ impl Fetcher {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let last: Versioned<Option<Sighting>> = documents::load(store, DocumentKind::Note, CANARY_NOTE).await?;
-        let expected = calendar::latest_expected(now);
-        fetched.announcement = last.value.as_ref().map(|sighting| sighting.evening);
         let page = self
             .first_page(
                 CANARY,
@@ -86,16 +115,8 @@ impl Fetcher {
             )
             .await
             .map_err(only_store)?;
-        if let Some(feed) = page {
-            fetched.is_current = completeness::fresh(&feed.papers, last.value.as_ref(), &expected);
-            fetched.sighting = completeness::sighting(&feed.papers, last.value.as_ref(), &expected);
-            fetched.newest = feed.papers.iter().map(|paper| paper.id.clone()).max();
-        }
-        if fetched.is_current {
-            fetched.announcement = Some(expected.evening);
-        } else {
-            tracing::warn!(expected = %expected.evening, "arXiv's index does not show the latest announcement yet");
-        }
+        let papers = page.map_or_else(Vec::new, |feed| feed.papers);
+        fetched.judge_freshness(&papers, last.value.as_ref(), now);
         Ok(())
     }
 
@@ -117,6 +138,7 @@ impl Fetcher {
                     keywords: search.keywords.clone(),
                     since: now,
                     why: error.to_string(),
+                    is_passing: false,
                 });
                 return Ok(None);
             }
@@ -125,6 +147,14 @@ impl Fetcher {
         for query in queries {
             let key = coverage_key(&query);
             let mut coverage: Versioned<KeywordCoverage> = documents::load(store, DocumentKind::Coverage, &key).await?;
+            if coverage.revision == 0 {
+                // Harvests may have covered the term until now: the window reaches behind what they still owe.
+                let harvested: Versioned<KeywordCoverage> =
+                    documents::load(store, DocumentKind::Coverage, &harvest_key(search)).await?;
+                coverage.value.last_complete = harvested.value.last_complete;
+                coverage.value.incomplete_since = harvested.value.incomplete_since;
+                coverage.value.why = harvested.value.why;
+            }
             earliest = earliest.min(coverage.value.last_complete);
             self.query(&query, search, &mut coverage.value, fetched, patience, now)
                 .await?;
@@ -135,6 +165,7 @@ impl Fetcher {
                     keywords: search.keywords.clone(),
                     since,
                     why,
+                    is_passing: true,
                 };
                 fetched.incomplete.push(incomplete);
             }
@@ -203,6 +234,9 @@ impl Fetcher {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Option<Vec<ArxivId>>, StoreError> {
+        if let Some(ids) = fetched.survey.as_ref().and_then(|survey| survey.submitted_since(from)) {
+            return Ok(Some(ids));
+        }
         let mut patience = fetched
             .patience
             .take()
@@ -261,6 +295,28 @@ impl Fetcher {
                 .documents
                 .push(documents::to_write(DocumentKind::Coverage, key, coverage)?);
         }
+        // What nobody asks for any more is forgotten: a return, or a change of source, begins anew from what was
+        // carried over.
+        if !fetched.coverage.is_empty() {
+            for document in store.documents(DocumentKind::Coverage).await? {
+                if !fetched.coverage.iter().any(|(key, _)| *key == document.value.key) {
+                    batch.documents.push(deleted(document));
+                }
+            }
+        }
+        batch.documents.extend(fetched.notes.iter().cloned());
+        match &fetched.book {
+            Some(book) => batch
+                .documents
+                .push(documents::to_write(DocumentKind::Note, BOOK_NOTE, book)?),
+            None => {
+                // A harvest that begins again after months must not read all of them.
+                let book = store.document(DocumentKind::Note, BOOK_NOTE).await?;
+                if book.value.value.is_some() {
+                    batch.documents.push(deleted(book));
+                }
+            }
+        }
         if let Some(sighting) = &fetched.sighting {
             let mut note: Versioned<Option<Sighting>> = documents::load(store, DocumentKind::Note, CANARY_NOTE).await?;
             note.value = Some(sighting.clone());
@@ -281,7 +337,7 @@ impl Fetcher {
         store.commit(batch).await
     }
 
-    /// The identifier up to which subscribers may forget: the newest one of [`COMPLETE_DAYS_KEPT`] complete days ago.
+    /// The identifier up to which subscribers may forget: the newest one of `COMPLETE_DAYS_KEPT` complete days ago.
     pub async fn prunable(&self, store: &dyn Store) -> Result<Option<ArxivId>, StoreError> {
         let days: Versioned<CompleteDays> = documents::load(store, DocumentKind::Note, DAYS_NOTE).await?;
         Ok((days.value.len() > COMPLETE_DAYS_KEPT).then(|| days.value[0].1.clone()))
@@ -311,8 +367,19 @@ pub(super) fn coverage_key(query: &str) -> String {
     format!("{head} {hash}")
 }
 
+/// Under which keys a search's queries are remembered; none where it cannot be asked for.
+pub(super) fn query_keys(search: &Search) -> Vec<String> {
+    let queries = search::search_queries(&search.term, &search.categories).unwrap_or_default();
+    queries.iter().map(|query| coverage_key(query)).collect()
+}
+
+fn deleted(mut document: Versioned<Document>) -> Versioned<Document> {
+    document.value.value = None;
+    document
+}
+
 /// Inside a pass only the store's failures end the pass.
-fn only_store(error: FetchError) -> StoreError {
+pub(super) fn only_store(error: FetchError) -> StoreError {
     match error {
         FetchError::Store(error) => error,
         other => StoreError::Io {

@@ -22,6 +22,11 @@ impl Patience {
         }
     }
 
+    /// None at all: every request is made once.
+    pub(super) fn none() -> Self {
+        Self::new(Duration::ZERO, Duration::from_secs(1))
+    }
+
     /// The wait before the try after `n_failed` failures: doubling, and no shorter than what arXiv asked for.
     /// `None` when that is more than what is left.
     pub(super) fn delay(&mut self, n_failed: u32, asked_for: Option<Duration>) -> Option<Duration> {

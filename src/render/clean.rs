@@ -13,7 +13,7 @@ pub(super) fn is_banned(c: char) -> bool {
 }
 
 /// One line of text: banned characters become blanks, blanks are folded, ends trimmed.
-pub(super) fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if is_banned(c) { ' ' } else { c }).collect();
     let mut out = String::with_capacity(spaced.len());
     for word in spaced.split([' ', '\u{a0}']).filter(|word| !word.is_empty()) {

@@ -30,6 +30,7 @@ mod wrap;
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
+pub use clean::line;
 pub use environment::{TemplateError, TemplateProblem};
 pub use governor::{Fitted, HTML_BYTES_MIN, quoted_printable_len};
 
@@ -37,6 +38,11 @@ use environment::Templates;
 use view::Page;
 
 use crate::model::{DigestId, DigestKind, DigestRecord, Paper, Shown, VersionedId};
+
+/// A title or an abstract as one readable line with the given ranges of bytes set between `open` and `close`.
+pub fn marked_line(source: &str, marks: &[Range<usize>], open: &str, close: &str) -> String {
+    prose::Prose::read(source, marks).marked(open, close)
+}
 
 /// A further link under each paper, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

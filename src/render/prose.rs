@@ -99,6 +99,20 @@ impl Prose {
         self.pieces.iter().map(|piece| piece.text.as_str()).collect()
     }
 
+    /// The text as one line, each marked piece between `open` and `close`.
+    pub(super) fn marked(&self, open: &str, close: &str) -> String {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            let words = piece.text.replace('\n', " ");
+            if piece.is_marked {
+                text.extend([open, &words, close]);
+            } else {
+                text.push_str(&words);
+            }
+        }
+        text
+    }
+
     /// Where the first mark begins.
     pub(super) fn first_mark(&self) -> Option<usize> {
         let mut at = 0;

@@ -39,6 +39,15 @@ pub(super) fn headline(kind: DigestKind, n_new: usize, n_versions: usize) -> Str
 
 /// The headline and as many keywords as fit, those with the most papers first.
 pub(super) fn subject(record: &DigestRecord, headline: &str) -> String {
+    let n_incomplete = record.coverage.incomplete.len();
+    if record.kind == DigestKind::Quiet && n_incomplete > 0 {
+        // Silence that may have a cause must not read like a quiet week.
+        let verb = if n_incomplete == 1 { "is" } else { "are" };
+        return line(&format!(
+            "{headline}: {} {verb} incomplete",
+            count(n_incomplete, "keyword")
+        ));
+    }
     let mut names: Vec<(usize, String)> = match record.kind {
         DigestKind::Digest => record
             .sections

@@ -114,7 +114,7 @@ async fn floor_for(
 /// From when on a first digest takes papers: `first_digest` before the subscription, but at least far enough
 /// to hold the papers of the last announcement before it. Their identifiers are surely below all that is
 /// announced later; those of papers submitted after it may not be.
-fn reach(ctx: &Context, moment: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn reach(ctx: &Context, moment: DateTime<Utc>) -> DateTime<Utc> {
     let last = calendar::latest_announcement(moment);
     let before = last.previous();
     (moment - ctx.settings.first_digest).min(before.submission_window().0)

@@ -35,10 +35,10 @@ pub use self::{
 use crate::{
     arxiv::calendar::{self, Announcement},
     clock::Clock,
-    fetch::{Fetched, Fetcher, Search},
+    fetch::{Errand, Fetched, Fetcher, Search},
     mail::compose::Composer,
     matching::Lexicon,
-    model::{Definition, SubscriberId, Term},
+    model::{Definition, Paper, SubscriberId, Term},
     roster::{self, Roster},
     store::{Store, StoreError},
 };
@@ -96,7 +96,17 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
         tracing::warn!(term = term.text, why, "a keyword cannot be read and matches nothing");
     }
     let searches = searches(roster);
-    let mut fetched = ctx.fetcher.fetch(&*ctx.store, &searches, now).await?;
+    let wanted = |paper: &Paper| !lexicon.read(paper).is_empty();
+    let errand = Errand {
+        now,
+        since: synchronised
+            .undetermined
+            .iter()
+            .map(|moment| floors::reach(ctx, *moment))
+            .min(),
+        wanted: &wanted,
+    };
+    let mut fetched = ctx.fetcher.fetch(&*ctx.store, &searches, &errand).await?;
     let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined, now).await?;
     let tallies = record::record(ctx, roster, &lexicon, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
@@ -146,6 +156,7 @@ fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
     report.current = fetched.is_current;
     report.requests += fetched.n_requests;
     report.incomplete = fetched.incomplete();
+    report.reconciliation.clone_from(&fetched.reconciliation);
     let latest = calendar::latest_announcement(now);
     report.announcements = fetched
         .previous_complete

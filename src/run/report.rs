@@ -3,7 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{IncompleteKeyword, Slot};
+use crate::{
+    fetch::Reconciliation,
+    model::{IncompleteKeyword, Slot},
+};
 
 /// The account of one run: printed by `run --json`, logged as one line, kept for `status`.
 ///
@@ -47,6 +50,9 @@ pub struct Report {
     pub waiting: usize,
     /// Keywords that could not be fetched completely.
     pub incomplete: Vec<IncompleteKeyword>,
+    /// What one source showed that the other had not, in the runs that hold them against each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciliation: Option<Reconciliation>,
     /// How many requests were made to arXiv.
     pub requests: u64,
     /// How long the run took, in milliseconds by the machine's clock.

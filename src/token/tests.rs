@@ -155,6 +155,7 @@ fn message_ids_are_lower_case_stable_and_different_for_any_two_digests() {
 
 #[test]
 fn key_files_round_trip_and_faults_are_named_without_the_secret() {
+    #[expect(clippy::disallowed_methods, reason = "the test makes a key as the program does")]
     let rng = ring::rand::SystemRandom::new();
     let made = Keys::new(vec![
         TokenKey::generate(&rng).unwrap(),

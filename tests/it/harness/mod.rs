@@ -1,3 +1,7 @@
-//! Servers on loopback that play the other side.
+//! Servers on loopback that play the other side, and the program between them.
 
+pub(crate) mod app;
+pub(crate) mod arxiv;
+pub(crate) mod papers;
+pub(crate) mod program;
 pub(crate) mod smtp;

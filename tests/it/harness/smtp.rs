@@ -181,6 +181,7 @@ struct Record {
 pub(crate) struct SmtpServer {
     pub(crate) port: u16,
     record: Arc<Mutex<Record>>,
+    script: Arc<Mutex<Script>>,
     task: JoinHandle<()>,
 }
 
@@ -200,6 +201,7 @@ impl SmtpServer {
         let record = Arc::new(Mutex::new(Record::default()));
         let kept = Arc::clone(&record);
         let script = Arc::new(Mutex::new(script));
+        let played = Arc::clone(&script);
         let task = tokio::spawn(async move {
             let mut sessions = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -211,19 +213,29 @@ impl SmtpServer {
                 let peer = Peer {
                     session,
                     record: Arc::clone(&kept),
-                    script: Arc::clone(&script),
+                    script: Arc::clone(&played),
                     is_encrypted: false,
                 };
                 // A client that leaves half-way is part of the tests.
                 sessions.spawn(async move { peer.serve(stream).await.ok() });
             }
         });
-        Self { port, record, task }
+        Self {
+            port,
+            record,
+            script,
+            task,
+        }
     }
 
     /// The messages it took, in order.
     pub(crate) fn accepted(&self) -> Vec<Accepted> {
         lock(&self.record).accepted.clone()
+    }
+
+    /// From now on the server behaves so.
+    pub(crate) fn behaves(&self, script: Script) {
+        *lock(&self.script) = script;
     }
 
     /// How many connections it had.

@@ -1,0 +1,333 @@
+//! The harvest: everything that changed lately, set by set, matched here.
+//!
+//! Its cost does not grow with the number of keywords, it sees what arXiv's index cannot find, and it catches up
+//! after a gap of any length. A keyword is complete when all sets that can hold its papers are.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use super::{
+    Errand, Fetched, Fetcher, IncompleteTerm, Progress, Search, Survey,
+    book::{Book, SetMemory},
+    lists::{Haul, Unread},
+    passes::{coverage_key, query_keys},
+    patience::Patience,
+};
+use crate::{
+    arxiv::{
+        calendar,
+        completeness::{self, Sighting},
+        leafsets::{self, LeafSet},
+    },
+    model::KeywordCoverage,
+    store::{DocumentKind, Store, StoreError, Versioned, documents},
+};
+
+/// Under this name the sets are remembered.
+pub(super) const BOOK_NOTE: &str = "harvest";
+/// After so many sets in a row that could not be read the service counts as down.
+const FAILURES_MAX: u32 = 5;
+/// A set that was complete so lately is not asked again while others are.
+const FRESH: TimeDelta = TimeDelta::hours(6);
+/// From so many sets on it is not believed that none holds any record.
+const PLAUSIBLE_EMPTY_MAX: usize = 20;
+/// A term that was covered until then by searches is harvested from this much earlier.
+const OVERLAP: TimeDelta = TimeDelta::days(3);
+/// The category whose papers show whether arXiv has turned over.
+const BUSY: &str = "cs.LG";
+
+/// Which sets to read, and which of them each search needs.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The sets.
+    pub(super) sets: Vec<LeafSet>,
+    /// By search: the names of the sets that can hold its papers; `None` for all of them.
+    needs: Vec<Option<BTreeSet<String>>>,
+}
+
+impl Ground {
+    /// All sets, unless every search names categories.
+    pub(super) fn of(searches: &[Search]) -> Self {
+        let needs: Vec<Option<BTreeSet<String>>> = searches.iter().map(needed).collect();
+        let named: Option<BTreeSet<&String>> = needs
+            .iter()
+            .map(Option::as_ref)
+            .collect::<Option<Vec<_>>>()
+            .map(|all| all.into_iter().flatten().collect());
+        let mut sets = leafsets::all();
+        if let Some(named) = named {
+            sets.retain(|set| named.contains(&set.spec));
+        }
+        Self { sets, needs }
+    }
+}
+
+/// The names of the sets that can hold a search's papers: of the lists of categories, each of which must be
+/// satisfied, the one that needs the fewest.
+fn needed(search: &Search) -> Option<BTreeSet<String>> {
+    search
+        .categories
+        .iter()
+        .filter_map(|patterns| leafsets::covering(patterns))
+        .min_by_key(Vec::len)
+        .map(|sets| sets.into_iter().map(|set| set.spec).collect())
+}
+
+/// Under which key a term's harvests are remembered.
+pub(super) fn harvest_key(search: &Search) -> String {
+    let term = &search.term;
+    let stemming = if term.stemming { " (stemming)" } else { "" };
+    coverage_key(&format!("{}{stemming} by harvest, {:?}", term.text, term.kind))
+}
+
+impl Fetcher {
+    /// Reads every set once, and those that failed once more; then judges each search by its sets.
+    pub(super) async fn harvest(
+        &self,
+        store: &dyn Store,
+        searches: &[Search],
+        errand: &Errand<'_>,
+        fetched: &mut Fetched,
+        patience: &mut Patience,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let now = errand.now;
+        let ground = Ground::of(searches);
+        let mut book: Versioned<Book> = documents::load(store, DocumentKind::Note, BOOK_NOTE).await?;
+        let mut coverage = Vec::new();
+        let mut since = errand.since;
+        for search in searches {
+            let (memory, behind) = term_memory(store, search).await?;
+            since = since.into_iter().chain(behind).min();
+            coverage.push((harvest_key(search), memory));
+        }
+        let is_repeat = since.is_none() && ground.sets.iter().any(|set| owes(&book.value, set));
+        let ended = calendar::latest_expected(now).visible_from();
+        let is_fresh = |memory: &SetMemory| {
+            let lately = memory.completed.is_some_and(|at| at >= ended && now - at < FRESH);
+            memory.incomplete_since.is_none() && lately
+        };
+        let to_read: Vec<&LeafSet> = ground
+            .sets
+            .iter()
+            .filter(|set| !(is_repeat && book.value.get(&set.spec).is_some_and(is_fresh)))
+            .collect();
+        let mut haul = Haul::default();
+        let reading = Reading {
+            since: since.map(|at| at.date_naive()),
+            now,
+            n_total: to_read.len(),
+        };
+        let begin = self
+            .read_sets(&to_read, reading, errand, &mut book.value, &mut haul, patience)
+            .await?;
+        doubt_empty(&to_read, &haul, &mut book.value, now);
+        let is_whole = to_read.len() == ground.sets.len() && !ground.sets.iter().any(|set| owes(&book.value, set));
+        let mut earlier = Vec::new();
+        for (n, (search, (key, mut memory))) in searches.iter().zip(coverage).enumerate() {
+            earlier.push(memory.value.last_complete);
+            let missing = ground.needs[n].as_ref().map_or_else(
+                || owed(&ground.sets, &book.value),
+                |needed| {
+                    let sets: Vec<LeafSet> = ground
+                        .sets
+                        .iter()
+                        .filter(|set| needed.contains(&set.spec))
+                        .cloned()
+                        .collect();
+                    owed(&sets, &book.value)
+                },
+            );
+            match missing {
+                None => completeness::complete(&mut memory.value, &[], now, true),
+                Some(why) => {
+                    completeness::incomplete(&mut memory.value, &why, now);
+                    fetched.incomplete.push(IncompleteTerm {
+                        term: search.term.clone(),
+                        keywords: search.keywords.clone(),
+                        since: memory.value.incomplete_since.unwrap_or(now),
+                        why,
+                        is_passing: true,
+                    });
+                }
+            }
+            fetched.coverage.push((key, memory));
+        }
+        self.sight(store, &ground, &haul, fetched, now).await?;
+        if is_whole {
+            let submitted = haul
+                .submitted
+                .iter()
+                .filter_map(|(id, at)| Some((id.clone(), (*at)?)))
+                .collect();
+            fetched.survey = Some(Survey { from: begin, submitted });
+        }
+        fetched.n_requests += haul.n_requests;
+        for rejected in &haul.rejected {
+            tracing::warn!(entry = ?rejected.id, why = rejected.why, "a record cannot be read");
+        }
+        fetched.rejected.extend(haul.rejected);
+        fetched.add(haul.papers.into_values());
+        fetched.book = Some(book);
+        Ok(earlier
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .and_then(|all| all.into_iter().min()))
+    }
+
+    /// Two rounds over the sets. Returns the latest day on which any of their lists began.
+    async fn read_sets(
+        &self,
+        sets: &[&LeafSet],
+        reading: Reading,
+        errand: &Errand<'_>,
+        book: &mut Book,
+        haul: &mut Haul,
+        patience: &mut Patience,
+    ) -> Result<NaiveDate, StoreError> {
+        let Reading { since, now, n_total } = reading;
+        let today = now.date_naive();
+        let begins: Vec<NaiveDate> = sets
+            .iter()
+            .map(|set| book.get(&set.spec).cloned().unwrap_or_default().begin(since, today))
+            .collect();
+        let mut left: Vec<usize> = (0..sets.len()).collect();
+        let mut is_down = false;
+        for _round in 0..2 {
+            let mut failed = Vec::new();
+            let mut n_running = 0;
+            for &index in &left {
+                let (set, begin) = (sets[index], begins[index]);
+                let memory = book.entry(set.spec.clone()).or_default();
+                if is_down {
+                    memory.incomplete(
+                        "arXiv's OAI-PMH is down, so that it was not asked for".to_owned(),
+                        begin,
+                        now,
+                    );
+                    continue;
+                }
+                self.progress.send_replace(Progress {
+                    n_done: index,
+                    n_total,
+                    keyword: set.category.clone(),
+                    waiting: None,
+                });
+                let unread = match self.list(set, begin, errand.wanted, haul, patience).await? {
+                    Ok(list) => match memory.doubt(&list, begin) {
+                        None => {
+                            memory.complete(&list, now);
+                            n_running = 0;
+                            continue;
+                        }
+                        Some(_) if memory.doubted(now) => {
+                            memory.complete(&list, now);
+                            continue;
+                        }
+                        Some(why) => Unread { why, is_stopped: false },
+                    },
+                    Err(unread) => unread,
+                };
+                tracing::warn!(set = set.spec, why = unread.why, "a set was not read completely");
+                memory.incomplete(unread.why, begin, now);
+                failed.push(index);
+                n_running += 1;
+                is_down = unread.is_stopped || n_running >= FAILURES_MAX;
+            }
+            if is_down {
+                break;
+            }
+            left = failed;
+        }
+        Ok(begins.into_iter().max().unwrap_or(today))
+    }
+
+    /// Looks in what was harvested whether arXiv shows the latest announcement; where the busiest category is not
+    /// among the sets, the query API is asked, once.
+    async fn sight(
+        &self,
+        store: &dyn Store,
+        ground: &Ground,
+        haul: &Haul,
+        fetched: &mut Fetched,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        if !ground.sets.iter().any(|set| set.category == BUSY) {
+            let mut once = Patience::none();
+            return self.canary(store, fetched, &mut once, now).await;
+        }
+        let papers: Vec<_> = haul.newest.values().cloned().collect();
+        let last: Versioned<Option<Sighting>> =
+            documents::load(store, DocumentKind::Note, super::passes::CANARY_NOTE).await?;
+        fetched.judge_freshness(&papers, last.value.as_ref(), now);
+        Ok(())
+    }
+}
+
+/// How one harvest reads its sets.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    since: Option<NaiveDate>,
+    now: DateTime<Utc>,
+    n_total: usize,
+}
+
+/// The memory of a term's harvests, and from when on it must be harvested because searches covered it until then.
+async fn term_memory(
+    store: &dyn Store,
+    search: &Search,
+) -> Result<(Versioned<KeywordCoverage>, Option<DateTime<Utc>>), StoreError> {
+    let mut memory: Versioned<KeywordCoverage> =
+        documents::load(store, DocumentKind::Coverage, &harvest_key(search)).await?;
+    if memory.revision > 0 {
+        return Ok((memory, None));
+    }
+    let mut behind: Option<DateTime<Utc>> = None;
+    for key in query_keys(search) {
+        let query: Versioned<KeywordCoverage> = documents::load(store, DocumentKind::Coverage, &key).await?;
+        if query.revision > 0 {
+            let reach = query.value.last_complete.or(query.value.incomplete_since);
+            behind = behind.into_iter().chain(reach).min();
+            memory.value.last_complete = query.value.last_complete;
+            memory.value.incomplete_since = query.value.incomplete_since;
+        }
+    }
+    Ok((memory, behind.map(|at| at - OVERLAP)))
+}
+
+fn owes(book: &Book, set: &LeafSet) -> bool {
+    book.get(&set.spec)
+        .is_none_or(|memory| memory.completed.is_none() || memory.incomplete_since.is_some())
+}
+
+/// Which of the sets is not complete and why, in words; `None` when all are.
+fn owed(sets: &[LeafSet], book: &Book) -> Option<String> {
+    let mut missing = sets.iter().filter(|set| owes(book, set));
+    let first = missing.next()?;
+    let n_others = missing.count();
+    let why = book.get(&first.spec).and_then(|memory| memory.why.as_deref());
+    let others = if n_others == 0 {
+        String::new()
+    } else {
+        format!(" (and {n_others} more sets)")
+    };
+    Some(format!(
+        "{} was not harvested completely{others}: {}",
+        first.category,
+        why.unwrap_or("it was not read")
+    ))
+}
+
+/// A harvest over many sets without a single record is no quiet week, whatever is remembered.
+fn doubt_empty(sets: &[&LeafSet], haul: &Haul, book: &mut Book, now: DateTime<Utc>) {
+    if sets.len() <= PLAUSIBLE_EMPTY_MAX || !haul.submitted.is_empty() || !haul.rejected.is_empty() {
+        return;
+    }
+    for set in sets {
+        let memory = book.entry(set.spec.clone()).or_default();
+        if memory.incomplete_since.is_none() {
+            let begin = memory.begin(None, now.date_naive());
+            memory.incomplete("none of the lists holds any record".to_owned(), begin, now);
+        }
+    }
+}
