@@ -2,6 +2,8 @@
 
 mod architecture;
 mod arxiv_cases;
+mod crash_cases;
+mod daemon_cases;
 mod demo;
 mod docs;
 #[expect(dead_code, reason = "the harness offers more than the present tests take")]
