@@ -2,6 +2,7 @@
 //! the control socket of a running daemon, since sled allows one process.
 
 mod check;
+mod operator;
 mod preview;
 mod run;
 mod status;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::{check, probe},
+    operator::conclude,
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
 use crate::app::{App, AppError, Exit};
