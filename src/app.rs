@@ -502,9 +502,7 @@ pub fn signer(config: &Config) -> Result<Option<Signer>, AppError> {
         .map(|key| {
             SigningKey::parse(key.key.expose_secret())
                 .map(|parsed| (key.selector.clone(), parsed))
-                .map_err(|error| {
-                    AppError::Setting(format!("mail.dkim.key_file: {}: {error}", key.key_file.display()))
-                })
+                .map_err(|error| AppError::Setting(format!("mail.dkim.key_file: {}: {error}", key.key_file.display())))
         })
         .collect::<Result<Vec<_>, AppError>>()?;
     Signer::new(&dkim.domain, keys)

@@ -4,6 +4,7 @@
 mod check;
 mod preview;
 mod run;
+mod sender;
 mod status;
 mod test_mail;
 mod try_query;

@@ -745,8 +745,14 @@ fn mail_is_signed_by_one_key_or_by_several_each_under_its_own_selector() {
         "also = [{ selector = 'pr2' }]",
         "mail.dkim.also: a key needs selector and key_file; write { selector = \"pr2\"",
     );
-    check("also = [{ selector = 'pr2', key_file = 'gone.pem' }]", "gone.pem cannot be read");
-    check("also = [{ selector = 'a b', key_file = 'ed.pem' }]", "\"a b\" is not a name in the DNS");
+    check(
+        "also = [{ selector = 'pr2', key_file = 'gone.pem' }]",
+        "gone.pem cannot be read",
+    );
+    check(
+        "also = [{ selector = 'a b', key_file = 'ed.pem' }]",
+        "\"a b\" is not a name in the DNS",
+    );
     check(
         "also = [{ selector = 'pr2', key_file = 'ed.pem', key = 'x' }]",
         "mail.dkim.also.key: there is no such key; name the file of the key: key_file",
