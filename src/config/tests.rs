@@ -717,7 +717,7 @@ fn mail_is_signed_by_one_key_or_by_several_each_under_its_own_selector() {
     }
     let with = |also: &str| {
         let dkim = format!("[mail.dkim]\ndomain = 'example.org'\nselector = 'pr1'\nkey_file = 'rsa.pem'\n{also}");
-        bench.load(&LEAST.replace("[[subscriber]]", &format!("{dkim}\n[[subscriber]]")))
+        bench.load(LEAST.replace("[[subscriber]]", &format!("{dkim}\n[[subscriber]]")))
     };
     let selectors = |also: &str| -> Vec<String> {
         let config = with(also).unwrap_or_else(|problems| panic!("{problems}")).config;
