@@ -7,4 +7,5 @@ mod docs;
 #[expect(dead_code, reason = "the harness offers more than the present tests take")]
 mod harness;
 mod identity_cases;
+mod mail_checks;
 mod smtp;
