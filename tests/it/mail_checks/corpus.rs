@@ -64,7 +64,7 @@ impl Mail {
         self.with_parts(spoilt, html)
     }
 
-    fn with_parts(&self, text: String, html: String) -> Self {
+    pub(super) fn with_parts(&self, text: String, html: String) -> Self {
         use lettre::message::{SinglePart, header};
         let part = |content_type: header::ContentType, body: String| {
             SinglePart::builder()
