@@ -2,6 +2,10 @@
 
 mod architecture;
 mod arxiv_cases;
+mod calendar_cases;
+mod crash_cases;
+mod daemon_cases;
+mod delivery_cases;
 mod demo;
 mod docs;
 #[expect(dead_code, reason = "the harness offers more than the present tests take")]
@@ -9,3 +13,4 @@ mod harness;
 mod identity_cases;
 mod mail_checks;
 mod smtp;
+mod volume_cases;
