@@ -162,8 +162,11 @@ pub(super) fn demands(facts: &Facts<'_>) -> Vec<String> {
     }
     if !demands.is_empty() && facts.n_subscribers < BULK_MAILS_PER_DAY {
         demands.push(format!(
-            "With {} subscribers you are below the {BULK_MAILS_PER_DAY} mails a day from which all of it is enforced; receivers look at it all the same.",
-            facts.n_subscribers
+            "With {} you are below the 5,000 mails a day from which all of it is enforced; receivers look at it all the same.",
+            match facts.n_subscribers {
+                1 => "1 subscriber".to_owned(),
+                n => format!("{n} subscribers"),
+            }
         ));
     }
     demands
