@@ -5,6 +5,7 @@ mod check;
 mod operator;
 mod preview;
 mod run;
+mod sender;
 mod status;
 mod test_mail;
 mod try_query;

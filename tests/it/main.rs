@@ -11,6 +11,7 @@ mod docs;
 #[expect(dead_code, reason = "the harness offers more than the present tests take")]
 mod harness;
 mod identity_cases;
+mod mail_checks;
 mod report_cases;
 mod smtp;
 mod volume_cases;
