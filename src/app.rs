@@ -489,12 +489,23 @@ fn feedback_sender(domain: &str) -> String {
     format!("{letters:x<5}")
 }
 
-fn signer(config: &Config) -> Result<Option<Signer>, AppError> {
+/// What signs the mails, where it is configured.
+///
+/// # Errors
+/// A key that cannot sign, with its file.
+pub fn signer(config: &Config) -> Result<Option<Signer>, AppError> {
     use secrecy::ExposeSecret;
     let Some(dkim) = &config.mail.dkim else { return Ok(None) };
-    let key = SigningKey::parse(dkim.key.expose_secret())
-        .map_err(|error| AppError::Setting(format!("mail.dkim.key_file: {}: {error}", dkim.key_file.display())))?;
-    Signer::new(&dkim.domain, vec![(dkim.selector.clone(), key)])
+    let keys = dkim
+        .keys
+        .iter()
+        .map(|key| {
+            SigningKey::parse(key.key.expose_secret())
+                .map(|parsed| (key.selector.clone(), parsed))
+                .map_err(|error| AppError::Setting(format!("mail.dkim.key_file: {}: {error}", key.key_file.display())))
+        })
+        .collect::<Result<Vec<_>, AppError>>()?;
+    Signer::new(&dkim.domain, keys)
         .map(Some)
         .map_err(|error| AppError::Setting(format!("mail.dkim: {error}")))
 }

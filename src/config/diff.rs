@@ -78,8 +78,12 @@ fn diff_secrets(old: &Config, new: &Config, changes: &mut Changes) {
             changes.lines.push("mail: another password".to_owned());
         }
     }
+    let secrets = |dkim: &super::Dkim| -> Vec<String> {
+        let keys = dkim.keys.iter();
+        keys.map(|key| key.key.expose_secret().to_owned()).collect()
+    };
     if let (Some(before), Some(after)) = (&old.mail.dkim, &new.mail.dkim)
-        && before.key.expose_secret() != after.key.expose_secret()
+        && secrets(before) != secrets(after)
     {
         changes.lines.push("mail.dkim: another key".to_owned());
     }

@@ -41,7 +41,7 @@ mod web;
 pub use arxiv::{Arxiv, Source};
 pub use diff::{Changes, diff};
 pub use digest::{Abstracts, Digest, Empty, Link, Order, Replacements};
-pub use dkim::Dkim;
+pub use dkim::{Dkim, DkimKey};
 pub use environment::Environment;
 pub use mail::{Mail, Transport, Unconfirmed};
 pub use mailbox::Mailbox;

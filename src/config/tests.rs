@@ -710,6 +710,57 @@ fn the_other_sections_refuse_what_cannot_work() {
 }
 
 #[test]
+fn mail_is_signed_by_one_key_or_by_several_each_under_its_own_selector() {
+    let bench = Bench::new();
+    for file in ["rsa.pem", "ed.pem"] {
+        bench.write(file, "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n");
+    }
+    let with = |also: &str| {
+        let dkim = format!("[mail.dkim]\ndomain = 'example.org'\nselector = 'pr1'\nkey_file = 'rsa.pem'\n{also}");
+        bench.load(LEAST.replace("[[subscriber]]", &format!("{dkim}\n[[subscriber]]")))
+    };
+    let selectors = |also: &str| -> Vec<String> {
+        let config = with(also).unwrap_or_else(|problems| panic!("{problems}")).config;
+        let keys = config.mail.dkim.unwrap().keys;
+        keys.into_iter().map(|key| key.selector).collect()
+    };
+    assert_eq!(selectors(""), ["pr1"]);
+    assert_eq!(
+        selectors("also = [{ selector = 'PR2', key_file = 'ed.pem' }]"),
+        ["pr1", "pr2"]
+    );
+    assert_eq!(
+        selectors("[[mail.dkim.also]]\nselector = 'pr2'\nkey_file = 'ed.pem'"),
+        ["pr1", "pr2"]
+    );
+    let check = |also: &str, expected: &str| {
+        let told = with(also).unwrap_err().to_string();
+        assert!(told.contains(expected), "{also}: {told}");
+    };
+    check(
+        "also = [{ selector = 'pr1', key_file = 'ed.pem' }]",
+        "mail.dkim.also: the selector pr1 stands for two keys; give each key a selector of its own",
+    );
+    check(
+        "also = [{ selector = 'pr2' }]",
+        "mail.dkim.also: a key needs selector and key_file; write { selector = \"pr2\"",
+    );
+    check(
+        "also = [{ selector = 'pr2', key_file = 'gone.pem' }]",
+        "gone.pem cannot be read",
+    );
+    check(
+        "also = [{ selector = 'a b', key_file = 'ed.pem' }]",
+        "\"a b\" is not a name in the DNS",
+    );
+    check(
+        "also = [{ selector = 'pr2', key_file = 'ed.pem', key = 'x' }]",
+        "mail.dkim.also.key: there is no such key; name the file of the key: key_file",
+    );
+    check("also = 'pr2'", "expected a list of tables in braces");
+}
+
+#[test]
 fn included_files_hold_people_and_keywords_only() {
     let bench = Bench::new();
     let main = "keywords = 'x'\ninclude = ['people.d/*.toml']\n[mail]\nfrom = 'papers@example.org'\n";
@@ -936,7 +987,9 @@ fn every_commented_key_of_the_shipped_file_can_be_used_and_shows_its_default() {
     bench.write("templates/digest.txt.j2", "");
     bench.write("relay-ca.pem", "");
     bench.write("smtp-password", "hunter2\n");
-    bench.write("dkim.pem", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n");
+    for file in ["dkim.pem", "dkim-ed25519.pem"] {
+        bench.write(file, "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n");
+    }
     let plain = bench.load(shipped()).unwrap().config.settings;
 
     let is_key = |line: &str| {

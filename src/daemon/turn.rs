@@ -64,7 +64,12 @@ pub(super) async fn turn(
     let is_due_soon = next_slot.is_some_and(|next| next - now <= lead);
     let mut is_new = false;
     if wants_fetch(memory.fetched.as_ref(), !due.is_empty(), is_due_soon, now) && !stop.is_cancelled() {
-        memory.fetched = Some(admin::fetch(app).await?);
+        // A fetch may wait for arXiv for a long time; it is dropped when the daemon stops, and loses nothing: what is
+        // not recorded yet is fetched again.
+        tokio::select! {
+            fetch = admin::fetch(app) => memory.fetched = Some(fetch?),
+            () = stop.cancelled() => return Ok(None),
+        }
         is_new = true;
     }
     if stop.is_cancelled() {

@@ -585,7 +585,14 @@ async fn one_failing_keyword_spoils_only_itself_for_a_week() {
         let report = app.run_on(morning).await;
         assert_eq!(incomplete(&report), ["bad thing"]);
         let mails = app.new_mails();
-        let of = |to: &str| sorted(mails.iter().filter(|mail| mail.to == to).flat_map(|mail| mail.papers()));
+        let of = |to: &str| {
+            sorted(
+                mails
+                    .iter()
+                    .filter(|mail| mail.to == to)
+                    .flat_map(crate::harness::app::Mail::papers),
+            )
+        };
         assert_eq!(of(ANA), ids[..2]);
         assert_eq!(of("bo@example.net"), ids[1..3]);
         assert_eq!(of("cy@example.net"), ids[2..4]);

@@ -2,8 +2,14 @@
 
 mod architecture;
 mod arxiv_cases;
+mod calendar_cases;
+mod crash_cases;
+mod daemon_cases;
+mod delivery_cases;
 mod demo;
 mod docs;
+#[expect(dead_code, reason = "the harness offers more than the present tests take")]
 mod harness;
 mod identity_cases;
 mod smtp;
+mod volume_cases;

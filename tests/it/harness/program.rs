@@ -104,6 +104,13 @@ impl Serving {
         assert!(sent.success());
     }
 
+    /// Kills it where it stands, and waits until it is gone. Returns whether it was still running.
+    pub(crate) async fn kill(mut self) -> bool {
+        let was_running = self.child.try_wait().expect("a child can be looked at").is_none();
+        self.child.kill().await.expect("a child can be killed");
+        was_running
+    }
+
     /// Waits for its end: exit status and everything it wrote to standard error.
     pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
