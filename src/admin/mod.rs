@@ -2,6 +2,7 @@
 //! the control socket of a running daemon, since sled allows one process.
 
 mod check;
+mod operator;
 mod preview;
 mod run;
 mod sender;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::{check, load_and_check, probe},
+    operator::conclude,
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
 use crate::app::{App, AppError, Exit};

@@ -12,5 +12,6 @@ mod docs;
 mod harness;
 mod identity_cases;
 mod mail_checks;
+mod report_cases;
 mod smtp;
 mod volume_cases;
