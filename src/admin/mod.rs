@@ -2,6 +2,7 @@
 //! the control socket of a running daemon, since sled allows one process.
 
 mod check;
+mod export;
 mod operator;
 mod preview;
 mod run;
@@ -20,7 +21,10 @@ pub use self::{
     operator::conclude,
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
-use crate::app::{App, AppError, Exit};
+use crate::{
+    app::{App, AppError, Exit},
+    export::Format,
+};
 
 /// A command that works on the store, in the form in which it goes through the control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +79,11 @@ pub enum Command {
         /// As JSON.
         json: bool,
     },
+    /// The newest papers of every keyword.
+    Export {
+        /// As what.
+        format: Format,
+    },
     /// One real message through the configured relay.
     TestMail {
         /// To whom.
@@ -101,6 +110,7 @@ impl Command {
             Self::TestMail { .. } => "test-mail",
             Self::Probe => "check --online",
             Self::Check { .. } => "check",
+            Self::Export { .. } => "export",
         }
     }
 }
@@ -178,6 +188,7 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
             };
             try_query::command(app, asked).await
         }
+        Command::Export { format } => export::command(app, *format).await,
         Command::TestMail { address } => test_mail::command(app, address).await,
         Command::Probe => probe(app).await,
         Command::Check { config } => load_and_check(config, app.clock.now()),

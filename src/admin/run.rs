@@ -101,6 +101,7 @@ async fn run_for(
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     keep(app, &report).await?;
     log(&report);
+    super::export::publish(app, &recorded.incomplete).await?;
     run::upkeep(&app.run).await?;
     Ok(report)
 }
@@ -159,6 +160,7 @@ pub async fn serve_slots(
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     keep(app, &report).await?;
     log(&report);
+    super::export::publish(app, &fetch.recorded.incomplete).await?;
     Ok(report)
 }
 

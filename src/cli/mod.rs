@@ -17,6 +17,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Environment, Loaded},
     daemon::socket,
+    export::Format,
     telemetry::{self, LogFormat},
 };
 
@@ -58,6 +59,32 @@ enum FormatArg {
     Text,
     /// The whole message.
     Eml,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ExportArg {
+    /// The Daily Papers page: a table per keyword.
+    Markdown,
+    /// Everything that is known of each paper.
+    Json,
+    /// A feed.
+    Atom,
+    /// References for LaTeX.
+    Bibtex,
+    /// References for reference managers.
+    Ris,
+}
+
+impl From<ExportArg> for Format {
+    fn from(format: ExportArg) -> Self {
+        match format {
+            ExportArg::Markdown => Self::Markdown,
+            ExportArg::Json => Self::Json,
+            ExportArg::Atom => Self::Atom,
+            ExportArg::Bibtex => Self::Bibtex,
+            ExportArg::Ris => Self::Ris,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +169,15 @@ enum Sub {
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// The newest papers of every keyword: the Daily Papers page, a feed, references.
+    Export {
+        /// As what.
+        #[arg(value_enum)]
+        format: ExportArg,
+        /// Write it there instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Show the whole main job on this machine, without any account or network.
     Demo {
@@ -292,6 +328,14 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
                 json,
             };
             on_store(&path, command, &Options::default()).await
+        }
+        Sub::Export { format, out } => {
+            let format = format.into();
+            let reply = on_store(&path, Command::Export { format }, &Options::default()).await?;
+            match out {
+                Some(out) => to_file(reply, &out),
+                None => Ok(reply),
+            }
         }
         Sub::TestMail { address } => on_store(&path, Command::TestMail { address }, &Options::default()).await,
         Sub::Status { json } => on_store(&path, Command::Status { json }, &Options::default()).await,

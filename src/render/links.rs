@@ -74,7 +74,7 @@ pub(super) fn pdf(id: &ArxivId) -> Link {
 
 /// The address of the first valid DOI in a field that may hold several or none: `10.` and a registrant of digits, a
 /// slash, and a suffix of characters that need no escape.
-fn doi(field: &str) -> Option<String> {
+pub fn doi(field: &str) -> Option<String> {
     field.split([' ', ',', ';']).find_map(|word| {
         let word = ["https://doi.org/", "http://dx.doi.org/", "doi:", "DOI:"]
             .iter()

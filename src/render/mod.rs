@@ -33,6 +33,7 @@ use std::{ops::Range, path::PathBuf, sync::Arc};
 pub use clean::line;
 pub use environment::{TemplateError, TemplateProblem};
 pub use governor::{Fitted, HTML_BYTES_MIN, quoted_printable_len};
+pub use links::doi;
 
 use environment::Templates;
 use view::Page;
