@@ -696,3 +696,101 @@ async fn every_paper_that_ever_appears_in_a_recorded_window_is_recorded_once() {
     }
     assert!(n_late > 100, "the recording holds late papers: {n_late}");
 }
+
+/// The simulator of arXiv in `../shared/sim`, as a process of its own that ends with the test.
+struct Simulator {
+    process: std::process::Child,
+    base: String,
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        let _gone_already = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+impl Simulator {
+    /// `None` where it cannot be started here.
+    async fn start(now: &str) -> Option<Self> {
+        let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared"));
+        let script = shared.join("sim/arxiv_sim.py");
+        if !script.exists() {
+            return None;
+        }
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .ok()?
+            .local_addr()
+            .ok()?
+            .port();
+        let process = std::process::Command::new("python3")
+            .arg(script)
+            .arg("--corpus")
+            .arg(shared.join("arxiv/corpus.jsonl"))
+            .arg("--announced")
+            .arg(shared.join("arxiv/corpus_announced.tsv"))
+            .args(["--port", &port.to_string(), "--speed", "0", "--now", now])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .ok()?;
+        let simulator = Self {
+            process,
+            base: format!("http://127.0.0.1:{port}"),
+        };
+        for _ in 0..300 {
+            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                return Some(simulator);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        None
+    }
+
+    async fn set_now(&self, now: DateTime<Utc>) {
+        let address = self.base.trim_start_matches("http://");
+        let body = format!("{{\"now\": \"{}\"}}", now.format("%Y-%m-%dT%H:%M:%SZ"));
+        let request = format!(
+            "POST /_control HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn both_sources_give_the_same_papers_over_recorded_weeks() {
+    let begin = at("2026-01-19T07:00:00Z");
+    let Some(simulator) = Simulator::start("2026-01-19T07:00:00Z").await else {
+        println!("skipped: ../shared or python3 is absent");
+        return;
+    };
+    let keywords = "categories = [\"cs.CL\", \"cs.AI\"]\n\
+                    keywords = [\"graph neural network\", \"RAG\", \"multi-agent\", \"reinforcement learning\", \"hallucination\"]";
+    let folders = [
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    ];
+    let services = ["query", "harvest"]
+        .iter()
+        .zip(&folders)
+        .map(|(source, dir)| Service::new(dir.path(), &simulator.base, source, keywords, "2026-01-19T07:00:00Z"))
+        .collect::<Vec<_>>();
+    // The last day is a Sunday, so that the reconciliation has brought what only the harvest can find.
+    for day in 0..=20 {
+        let now = begin + TimeDelta::days(day);
+        simulator.set_now(now).await;
+        for service in &services {
+            service.clock.set(now);
+            let report = service.fetch().await;
+            assert!(report.incomplete.is_empty(), "{now}: {:?}", report.incomplete);
+        }
+    }
+    let by_query = services[0].recorded().await;
+    assert!(by_query.len() > 100, "{}", by_query.len());
+    assert_eq!(by_query, services[1].recorded().await);
+}
