@@ -250,6 +250,14 @@ async fn a_list_is_read_over_its_tokens_and_begun_anew_when_one_expires() {
     );
     assert_eq!(arxiv.n_asked("until="), 0);
     assert!(report.current);
+    // Half an hour later nothing can be new, a day later it can.
+    service.clock.set(at("2026-02-11T07:30:00Z"));
+    let report = service.fetch().await;
+    assert!(report.incomplete.is_empty() && report.current);
+    assert_eq!(arxiv.n_asked("set="), 156);
+    service.clock.set(at("2026-02-12T07:00:00Z"));
+    service.fetch().await;
+    assert_eq!(arxiv.n_asked("set="), 311);
 }
 
 #[tokio::test]
@@ -620,8 +628,9 @@ async fn every_paper_that_ever_appears_in_a_recorded_window_is_recorded_once() {
             .filter_map(|id| Some(id.as_str()?.to_owned()))
             .collect()
     };
-    let shown: Arc<Mutex<Vec<(String, String, DateTime<Utc>)>>> = Arc::default();
-    let before: Arc<Mutex<Vec<(String, String, DateTime<Utc>)>>> = Arc::default();
+    type Shown = Vec<(String, String, DateTime<Utc>)>;
+    let shown: Arc<Mutex<Shown>> = Arc::default();
+    let before: Arc<Mutex<Shown>> = Arc::default();
     let (answers, floors) = (Arc::clone(&shown), Arc::clone(&before));
     let arxiv = Arxiv::start(Box::new(move |path, arguments| match path {
         "/api/query" if argument(arguments, "search_query").contains("alpha") => {
