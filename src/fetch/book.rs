@@ -205,7 +205,10 @@ mod tests {
         assert_eq!((memory.owed, memory.incomplete_since), (Some(day(7)), Some(noon(11))));
         assert_eq!(memory.answered, Some(day(10)));
         memory.complete(&list(Some(13), 13), noon(13));
-        assert_eq!((memory.owed, memory.incomplete_since, &memory.why), (None, None, &None));
+        assert_eq!(
+            (memory.owed, memory.incomplete_since, memory.why.as_deref()),
+            (None, None, None)
+        );
         assert_eq!(memory.begin(None, day(14)), day(10));
     }
 }

@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
     Errand, Fetched, Fetcher, IncompleteTerm, Progress, Search, Survey,
-    book::{Book, SetMemory},
+    book::Book,
     lists::{Haul, Unread},
     passes::{coverage_key, query_keys},
     patience::Patience,
@@ -28,8 +28,11 @@ use crate::{
 pub(super) const BOOK_NOTE: &str = "harvest";
 /// After so many sets in a row that could not be read the service counts as down.
 const FAILURES_MAX: u32 = 5;
-/// A set that was complete so lately is not asked again while others are.
-const FRESH: TimeDelta = TimeDelta::hours(6);
+/// A set that was complete so lately, and after the latest announcement, is not read again: arXiv's content network
+/// would answer from its copy for an hour, and on a day without the expected announcement every pass would read all.
+const FRESH: TimeDelta = TimeDelta::hours(3);
+/// The same in a pass that is there for other sets.
+const FRESH_IN_REPEAT: TimeDelta = TimeDelta::hours(6);
 /// From so many sets on it is not believed that none holds any record.
 const PLAUSIBLE_EMPTY_MAX: usize = 20;
 /// A term that was covered until then by searches is harvested from this much earlier.
@@ -101,16 +104,18 @@ impl Fetcher {
             since = since.into_iter().chain(behind).min();
             coverage.push((harvest_key(search), memory));
         }
-        let is_repeat = since.is_none() && ground.sets.iter().any(|set| owes(&book.value, set));
-        let ended = calendar::latest_expected(now).visible_from();
-        let is_fresh = |memory: &SetMemory| {
-            let lately = memory.completed.is_some_and(|at| at >= ended && now - at < FRESH);
-            memory.incomplete_since.is_none() && lately
+        let is_repeat = ground.sets.iter().any(|set| owes(&book.value, set));
+        let fresh_for = if is_repeat { FRESH_IN_REPEAT } else { FRESH };
+        let turned_over = calendar::latest_expected(now).visible_from();
+        let is_fresh = |set: &LeafSet| {
+            let completed = book.value.get(&set.spec).and_then(|memory| memory.completed);
+            let is_late = completed.is_some_and(|at| at >= turned_over && at <= now && now - at < fresh_for);
+            is_late && !owes(&book.value, set)
         };
         let to_read: Vec<&LeafSet> = ground
             .sets
             .iter()
-            .filter(|set| !(is_repeat && book.value.get(&set.spec).is_some_and(is_fresh)))
+            .filter(|set| since.is_some() || !is_fresh(set))
             .collect();
         let mut haul = Haul::default();
         let reading = Reading {

@@ -277,10 +277,8 @@ impl Fetched {
         let expected = calendar::latest_expected(now);
         self.announcement = last.map(|sighting| sighting.evening);
         self.newest = papers.iter().map(|paper| paper.id.clone()).max();
-        if !papers.is_empty() {
-            self.is_current = completeness::fresh(papers, last, &expected);
-            self.sighting = completeness::sighting(papers, last, &expected);
-        }
+        self.is_current = completeness::fresh(papers, last, &expected);
+        self.sighting = completeness::sighting(papers, last, &expected);
         if self.is_current {
             self.announcement = Some(expected.evening);
         } else {

@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 #[expect(dead_code, reason = "the harness offers more than the present tests take")]
 mod harness;
+mod harvest;
 mod identity_cases;
 mod mail_checks;
 mod report_cases;
