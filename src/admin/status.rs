@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Reply, json};
+use super::{Reply, json, moment};
 use crate::{
     app::{App, AppError},
     delivery::in_words,
@@ -273,8 +273,4 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
         line(format_args!("  {}  ({schedule})", moment(*at)));
     }
     text
-}
-
-fn moment(at: DateTime<Utc>) -> String {
-    at.format("%F %H:%M UTC").to_string()
 }
