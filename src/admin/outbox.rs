@@ -88,7 +88,7 @@ pub(super) async fn show(store: &dyn Store, digest: &str, as_json: bool) -> Resu
             let _infallible = writeln!(text, "ended {}", moment(*at));
         }
         EntryState::Held => {
-            text.push_str("the relay may have it; `outbox retry` sends it again, `outbox drop` does not\n")
+            text.push_str("the relay may have it; `outbox retry` sends it again, `outbox drop` does not\n");
         }
         EntryState::Due | EntryState::Leased(_) => {
             let _infallible = writeln!(text, "next attempt {}", moment(entry.next_attempt));
