@@ -309,6 +309,10 @@ fn renderer(config: &Config) -> Result<Renderer, AppError> {
     .map_err(|error| AppError::Setting(error.to_string()))
 }
 
+fn lists_replacements(config: &Config) -> bool {
+    matches!(config.digest.replacements, config::Replacements::List)
+}
+
 fn shown(config: &Config) -> Shown {
     match config.digest.abstracts {
         config::Abstracts::Full => Shown::Full,
@@ -373,6 +377,7 @@ fn run_settings(config: &Config) -> run::Settings {
                 },
                 shown: shown(config),
             },
+            list_replacements: lists_replacements(config),
             empty: match digest.empty {
                 config::Empty::Skip => Empty::Skip,
                 config::Empty::Weekly => Empty::Weekly,
@@ -457,6 +462,7 @@ fn delivery_settings(config: &Config) -> delivery::Settings {
         policy: delivery::Policy {
             retry_delay: delta(config.mail.retry_delay),
             hold_unconfirmed: matches!(config.mail.unconfirmed, config::Unconfirmed::Hold),
+            keep_versions: lists_replacements(config),
         },
         connections,
         messages_per_minute,

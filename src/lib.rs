@@ -12,7 +12,7 @@
 //! | 4 | [`render`] a stored digest as subject, text and HTML |
 //! | 5 | [`mail`] one message on its way, [`store`] what is remembered |
 //! | 6 | [`fetch`] the way to arXiv, [`roster`] who gets what |
-//! | 7 | [`run`] one slot from fetch to outbox, [`delivery`] from outbox to relay, [`export`] papers outside of mail |
+//! | 7 | [`run`] one slot from fetch to outbox, [`delivery`] from outbox to relay, [`export`] papers outside of mail, [`report`] mails to the operator |
 //! | 8 | [`config`] |
 //! | 9 | [`app`] the composition root, [`telemetry`] |
 //! | 10 | [`admin`] the operator's commands |
@@ -42,6 +42,7 @@ pub mod roster;
 
 pub mod delivery;
 pub mod export;
+pub mod report;
 pub mod run;
 
 pub mod config;

@@ -439,6 +439,7 @@ mod tests {
         Schedule::parse(text, zone).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// CASES 124.
     #[test]
     fn five_fields_are_minute_first_and_six_seconds_first() {
         // 2026-03-10 is a Tuesday.
@@ -464,6 +465,7 @@ mod tests {
         check("0 0 29 2 *", "UTC", "2028-02-29T00:00:00Z");
     }
 
+    /// CASES 125.
     #[test]
     fn monday_is_one_and_sunday_is_zero_or_seven() {
         let check = |text: &str, expected: &[u32]| {
@@ -514,6 +516,7 @@ mod tests {
         check("07:00", "Middle-earth/Shire", "use an IANA name");
     }
 
+    /// CASES 126.
     #[test]
     fn an_hour_that_does_not_exist_or_comes_twice_has_one_slot() {
         let check = |text: &str, zone: &str, from: &str, expected: &[&str]| {
@@ -541,6 +544,7 @@ mod tests {
         );
     }
 
+    /// CASES 127.
     #[test]
     fn seven_o_clock_stays_seven_o_clock_across_both_changes() {
         let schedule = schedule("0 0 7 * * *", "Europe/Berlin");
@@ -584,6 +588,7 @@ mod tests {
         }
     }
 
+    /// CASES 129, 130, 132.
     #[test]
     fn a_slot_is_due_once_and_missed_slots_become_one_catch_up() {
         let schedule = schedule("08:00", "Europe/Berlin");

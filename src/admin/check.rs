@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::Reply;
+use super::{Reply, sender};
 use crate::{
     app::{self, App, AppError, Exit},
     arxiv::calendar,
@@ -90,15 +90,27 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
     if let Some(problem) = config.contact_problem() {
         line(format_args!("\n`serve` will refuse to start: {problem}"));
     }
-    let problems = loaded
+    let mut problems: Vec<String> = loaded
         .warnings
         .iter()
         .map(|warning| format!("warning: {warning}"))
         .collect();
+    let mut exit = Exit::Done;
+    match sender::lines(config) {
+        Ok(lines) => {
+            for words in lines {
+                line(format_args!("{words}"));
+            }
+        }
+        Err(error) => {
+            problems.push(error.to_string());
+            exit = Exit::Configuration;
+        }
+    }
     Reply {
         output: text,
         problems,
-        exit: Exit::Done,
+        exit,
     }
 }
 

@@ -6,9 +6,11 @@ mod check;
 mod export;
 #[cfg(test)]
 mod fixture;
+mod operator;
 mod outbox;
 mod preview;
 mod run;
+mod sender;
 mod state;
 mod status;
 mod subscribers;
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bounce::{MAIL_BYTES_MAX, read_maildir},
     check::{check, load_and_check, probe},
+    operator::conclude,
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
 use crate::{

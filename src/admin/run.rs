@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Reply, json};
+use super::{Reply, conclude, json};
 use crate::{
     app::{App, AppError, Exit},
     delivery::{self, Delivered},
@@ -34,6 +34,9 @@ pub(super) async fn command(
         None if only_due => run_due(app, &CancellationToken::new()).await?,
         None => run_everyone(app, &CancellationToken::new()).await?,
     };
+    if dry_run_out.is_none() {
+        conclude(app, report.is_complete()).await?;
+    }
     let exit = if report.is_complete() {
         Exit::Done
     } else {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Reply, json, moment};
 use crate::{
     app::{App, AppError},
+    arxiv::calendar,
     delivery::in_words,
     model::{EntryState, KeywordCoverage, Suppression},
     run::Report,
@@ -206,9 +207,9 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
     if status.runs.is_empty() {
         line(format_args!("  none yet"));
     }
-    for run in &status.runs {
+    for (n, run) in status.runs.iter().enumerate() {
         line(format_args!(
-            "  {}  {} fetched, {} new, {} matched; {} digests queued, {} accepted, {} failed, {} unconfirmed, {} retrying; {} waiting{}",
+            "  {}  {} fetched, {} new, {} matched; {} digests queued, {} accepted, {} failed, {} unconfirmed, {} retrying; {} waiting{}{}{}",
             run.began.map_or_else(String::new, moment),
             run.fetched,
             run.new,
@@ -224,6 +225,13 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
             } else {
                 format!("; {} keywords incomplete", run.incomplete.len())
             },
+            silence(run, status.runs.get(n + 1)),
+            run.reconciliation
+                .as_ref()
+                .map_or_else(String::new, |reconciliation| format!(
+                    "; found only by {}: {}",
+                    reconciliation.by, reconciliation.found_alone
+                )),
         ));
     }
     line(format_args!("\nSearches"));
@@ -273,4 +281,16 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
         line(format_args!("  {}  ({schedule})", moment(*at)));
     }
     text
+}
+
+/// Why a run brought nothing new, if it brought nothing.
+fn silence(run: &Report, before: Option<&Report>) -> String {
+    let since = before.and_then(|before| before.began);
+    match (run.matched, since, run.began) {
+        (0, Some(since), Some(now)) => {
+            let why = calendar::silence(since, now, run.current, run.incomplete.is_empty());
+            format!("; {}", why.in_words())
+        }
+        _ => String::new(),
+    }
 }

@@ -78,6 +78,13 @@ async fn for_one(app: &App, person: &Person, id: &ArxivId, paper: Option<&Paper>
     let mut history = Vec::new();
     let name = if let Some(number) = state.seen.get(id) {
         history.push(digest_in_words(app, person, *number).await?);
+        if let Some(later) = state.replacements.get(id) {
+            history.push(format!("version {} recorded {}", later.version, moment(later.since)));
+            history.push(match later.digest {
+                Some(number) => digest_in_words(app, person, number).await?,
+                None => "it is listed in the next digest".to_owned(),
+            });
+        }
         "seen"
     } else if let Some(queued) = state.queued.get(id) {
         history.push(format!("recorded {}", moment(queued.since)));

@@ -190,6 +190,7 @@ mod tests {
         assert_eq!(feed.updated, fields::instant("2026-03-10T04:00:00Z"));
     }
 
+    /// CASES 38.
     #[test]
     fn entities_and_character_data_keep_every_letter() {
         // CASE 38.
@@ -201,6 +202,7 @@ mod tests {
         assert_eq!(paper.abstract_text, "if a < b & b > c");
     }
 
+    /// CASES 39.
     #[test]
     fn one_bad_entry_is_mended_and_its_neighbours_survive() {
         // CASE 39, and worse.
@@ -292,6 +294,7 @@ mod tests {
         assert_eq!((feed.papers[0].title.as_str(), feed.rejected.len()), ("Prefixed", 1));
     }
 
+    /// CASES 40.
     #[test]
     fn missing_fields_never_cost_the_paper() {
         // CASE 40.
@@ -392,6 +395,7 @@ mod tests {
         assert_eq!(paper.categories, ["cs.AI", "cs.CV", "stat.ML"]);
     }
 
+    /// CASES 66.
     #[test]
     fn thousands_of_authors_are_read_and_more_are_cut() {
         // CASE 66.

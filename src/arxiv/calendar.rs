@@ -79,6 +79,51 @@ pub fn latest_expected(now: DateTime<Utc>) -> Announcement {
     announcement
 }
 
+/// Why nothing new came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// Nothing was announced: a weekend, a holiday, or the same day again.
+    NoAnnouncement,
+    /// An announcement is due, but arXiv does not show it yet.
+    NotYet,
+    /// Not everything could be fetched, so nothing can be said.
+    FetchFailed,
+    /// All was fetched, and nothing matched.
+    NothingMatched,
+}
+
+impl Silence {
+    /// For people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::NoAnnouncement => "no announcement since the fetch before",
+            Self::NotYet => "the announcement is not shown by arXiv yet",
+            Self::FetchFailed => "not everything could be fetched",
+            Self::NothingMatched => "all was fetched, and nothing new matched",
+        }
+    }
+}
+
+/// Why a fetch at `now` after one at `since` brought nothing new. `is_current` says whether arXiv showed the latest
+/// announcement that could be expected, `is_complete` whether all keywords were fetched completely.
+pub fn silence(since: DateTime<Utc>, now: DateTime<Utc>, is_current: bool, is_complete: bool) -> Silence {
+    let expected = latest_expected(now);
+    let made = latest_announcement(now);
+    if !is_complete {
+        Silence::FetchFailed
+    } else if expected.visible_from() > since {
+        if is_current {
+            Silence::NothingMatched
+        } else {
+            Silence::NotYet
+        }
+    } else if made.visible_from() > now && !is_deferred(made.evening) {
+        Silence::NotYet
+    } else {
+        Silence::NoAnnouncement
+    }
+}
+
 /// Whether arXiv has said that it makes no announcement that evening (or, for 2027, probably will not).
 pub fn is_deferred(evening: NaiveDate) -> bool {
     DEFERRED
@@ -255,5 +300,52 @@ mod tests {
         assert_eq!(latest_expected(at("2026-02-11T03:00:00Z")).evening, day("2026-02-09"));
         assert_eq!(latest_expected(at("2026-02-11T05:30:00Z")).evening, day("2026-02-10"));
         assert!(is_deferred(day("2027-11-25")) && !is_deferred(day("2026-11-25")) && !is_deferred(day("2030-12-25")));
+    }
+
+    #[test]
+    fn each_silence_has_its_own_cause() {
+        let check = |since: &str, now: &str, is_current: bool, is_complete: bool, expected: Silence| {
+            let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+            assert_eq!(
+                silence(at(since), at(now), is_current, is_complete),
+                expected,
+                "{since} {now} {is_current} {is_complete}"
+            );
+        };
+        let (tuesday, wednesday) = ("2026-02-10T07:00:00Z", "2026-02-11T07:00:00Z");
+        check(tuesday, wednesday, true, true, Silence::NothingMatched);
+        check(tuesday, wednesday, false, true, Silence::NotYet);
+        check(tuesday, wednesday, true, false, Silence::FetchFailed);
+        // Friday's announcement was seen on Friday morning; Saturday brings none.
+        check(
+            "2026-02-13T07:00:00Z",
+            "2026-02-14T07:00:00Z",
+            true,
+            true,
+            Silence::NoAnnouncement,
+        );
+        check(
+            "2026-02-11T07:00:00Z",
+            "2026-02-11T19:00:00Z",
+            true,
+            true,
+            Silence::NoAnnouncement,
+        );
+        // The evening's announcement is made, but not every interface shows it before half past midnight Eastern.
+        check(
+            "2026-02-11T19:00:00Z",
+            "2026-02-12T02:00:00Z",
+            true,
+            true,
+            Silence::NotYet,
+        );
+        // 1 January 2026, a Thursday, had no announcement.
+        check(
+            "2026-01-01T07:00:00Z",
+            "2026-01-02T07:00:00Z",
+            true,
+            true,
+            Silence::NoAnnouncement,
+        );
     }
 }

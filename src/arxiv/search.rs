@@ -261,6 +261,7 @@ mod tests {
         fixture::{corpus, python},
     };
 
+    /// CASES 3, 4, 6, 7, 8.
     #[test]
     fn a_term_becomes_one_parenthesised_query() {
         let check = |term: &Term, categories: &[&[&str]], expected: &str| {

@@ -90,17 +90,22 @@ pub(super) async fn turn(
                 .short
                 .extend(people.iter().filter(|id| n_incomplete(app, id, fetch) > 0).cloned());
             let slot = due.into_values().max_by_key(|slot| slot.at);
-            admin::serve_slots(app, &people, slot, fetch, stop).await?;
+            let report = admin::serve_slots(app, &people, slot, fetch, stop).await?;
             slots.complete(&*app.store).await?;
+            admin::conclude(app, report.is_complete()).await?;
             return Ok(next_slot);
         }
         slots.complete(&*app.store).await?;
+        if is_new {
+            admin::conclude(app, fetch.report.is_complete()).await?;
+        }
     }
     if app.store.next_due().await?.is_some_and(|next| next <= now) {
         let delivered = delivery::deliver(&app.delivery, now, stop).await?;
         if let Some(why) = delivered.stopped {
             tracing::error!(why, "sending stopped early; the rest goes later");
         }
+        admin::conclude(app, false).await?;
     }
     Ok(next_slot)
 }

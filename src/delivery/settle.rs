@@ -20,6 +20,8 @@ pub struct Policy {
     pub retry_delay: TimeDelta,
     /// Whether a digest whose acceptance is unknown waits for the operator at once.
     pub hold_unconfirmed: bool,
+    /// Whether it is remembered under which version each paper was sent, so that later ones can be listed.
+    pub keep_versions: bool,
 }
 
 /// What became of a digest.
@@ -62,6 +64,11 @@ pub fn settle(
     let settlement = match outcome {
         Outcome::Accepted { reply } => {
             state.accept(number);
+            if policy.keep_versions {
+                for paper in entry.digest.papers() {
+                    state.note_version(&paper.id, paper.version, now);
+                }
+            }
             state.refused_on.clear();
             entry.state = EntryState::Accepted {
                 at: now,

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use ring::digest::{SHA256, digest as sha256};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     matching::Lexicon,
-    model::{Definition, DigestRecord, Paper, VersionedId},
+    model::{Definition, DigestId, DigestRecord, Paper, SubscriberId, VersionedId},
     render::{Fitted, Marks, PersonalLinks, RenderError, Rendered, Renderer, Sources},
     token::{Keys, Scope},
 };
@@ -113,6 +114,41 @@ impl Composer {
             html: rendered.html,
             sha256,
         })
+    }
+
+    /// A mail that is no digest, such as a test or a report: its Message-ID and its signed bytes.
+    ///
+    /// `purpose` and the moment make the Message-ID unique.
+    pub fn notice(
+        &self,
+        purpose: &str,
+        to: Mailbox,
+        subject: &str,
+        text: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(String, Vec<u8>), ComposeError> {
+        let from = &self.sender.from;
+        let domain = from
+            .address
+            .rsplit_once('@')
+            .map_or("localhost.invalid", |(_, domain)| domain);
+        // No real digest has this number.
+        let subscriber = SubscriberId(format!("{purpose} {} {}", to.address, at.timestamp_millis()));
+        let message_id = self.keys.message_id(&DigestId { subscriber, number: 0 }, domain);
+        let letter = Letter::notice(
+            from.clone(),
+            to,
+            subject.to_owned(),
+            text.to_owned(),
+            at,
+            message_id.clone(),
+        );
+        let unsigned = message::build(&letter)?;
+        let bytes = match &self.signer {
+            Some(signer) => signer.sign(&unsigned, at)?,
+            None => unsigned,
+        };
+        Ok((message_id, bytes))
     }
 
     /// Cuts a digest to the size that mail programs show whole, before it is enqueued.

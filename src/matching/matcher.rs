@@ -295,6 +295,7 @@ mod tests {
         shared::<Matcher>();
     }
 
+    /// CASES 4, 6, 16.
     #[test]
     fn keywords_are_literal_phrases_in_title_or_abstract() {
         let check = |keyword: &str, title: &str, abstract_text: &str, expected: bool| {

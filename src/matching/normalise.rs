@@ -381,6 +381,7 @@ pub(crate) fn is_unspaced(c: char) -> bool {
 mod tests {
     use super::*;
 
+    /// CASES 15, 17.
     #[test]
     fn both_sides_meet_in_one_form() {
         let check = |input: &str, expected: &str| assert_eq!(fold(input), expected, "{input:?}");

@@ -268,6 +268,7 @@ mod tests {
         assert_eq!(found, expected, "{keyword:?} in {text:?}");
     }
 
+    /// CASES 12.
     #[test]
     fn words_are_whole() {
         check("RAG", "Fragment storage in organoids", None);
@@ -302,6 +303,7 @@ mod tests {
         );
     }
 
+    /// CASES 11.
     #[test]
     fn capitals_stay_capitals() {
         check("DARTS", "Throwing darts: a study of a dart robot", None);
@@ -337,6 +339,7 @@ mod tests {
         check("year 1990", "the year 1990s", None);
     }
 
+    /// CASES 13.
     #[test]
     fn symbols_count_at_the_ends() {
         check("C++", "Safe C++: a survey", Some("C++"));
@@ -368,6 +371,7 @@ mod tests {
         check("가", "각", None);
     }
 
+    /// CASES 7, 15.
     #[test]
     fn accents_and_forms_are_equal() {
         check("Fréchet mean", "Frechet means", Some("Frechet means"));

@@ -61,6 +61,18 @@ pub struct Queued {
     pub since: DateTime<Utc>,
 }
 
+/// A later version of a paper that the subscriber has. It is listed, and it never makes the paper new again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The later version.
+    pub version: u16,
+    /// When it was first recorded.
+    pub since: DateTime<Utc>,
+    /// The number of the digest that lists it, once it is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<u32>,
+}
+
 /// How a paper ended other than by being accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,6 +106,8 @@ pub struct SubscriberState {
     pub settled: BTreeMap<ArxivId, Settled>,
     /// The version and time of papers sent, kept only where replacements are listed.
     pub versions: BTreeMap<ArxivId, (u16, DateTime<Utc>)>,
+    /// Later versions of papers sent that are to be listed, or are on their way.
+    pub replacements: BTreeMap<ArxivId, Replacement>,
     /// When the latest digest was enqueued: silence is counted from here.
     pub latest_enqueued: Option<DateTime<Utc>>,
     /// Whether the subscriber is no longer configured. A return starts all keywords anew.
@@ -117,6 +131,7 @@ impl SubscriberState {
             queued: BTreeMap::new(),
             settled: BTreeMap::new(),
             versions: BTreeMap::new(),
+            replacements: BTreeMap::new(),
             latest_enqueued: None,
             absent: false,
             paused_until: None,
@@ -233,6 +248,54 @@ impl SubscriberState {
         true
     }
 
+    /// Notes a version later than the one that was sent. Returns whether that is news.
+    ///
+    /// Only a paper that was sent under a known version can be replaced; while a digest that lists it is on its way,
+    /// a still later version waits until that one is settled.
+    pub fn record_replacement(&mut self, id: &ArxivId, version: u16, now: DateTime<Utc>) -> bool {
+        let is_later = self.seen.contains_key(id) && self.versions.get(id).is_some_and(|(sent, _)| version > *sent);
+        if !is_later {
+            return false;
+        }
+        match self.replacements.get_mut(id) {
+            Some(present) if present.digest.is_some() || present.version >= version => false,
+            Some(present) => {
+                present.version = version;
+                true
+            }
+            None => {
+                let replacement = Replacement {
+                    version,
+                    since: now,
+                    digest: None,
+                };
+                self.replacements.insert(id.clone(), replacement);
+                true
+            }
+        }
+    }
+
+    /// The later versions that wait to be listed.
+    pub fn waiting_replacements(&self) -> impl Iterator<Item = (&ArxivId, &Replacement)> {
+        self.replacements
+            .iter()
+            .filter(|(_, replacement)| replacement.digest.is_none())
+    }
+
+    /// Gives up listing the version that waits: only a still later one is news again.
+    pub fn drop_replacement(&mut self, id: &ArxivId) {
+        if let Some(dropped) = self.replacements.remove(id)
+            && let Some((version, _)) = self.versions.get_mut(id)
+        {
+            *version = dropped.version;
+        }
+    }
+
+    /// Remembers under which version a paper was sent, so that a later one can be told.
+    pub fn note_version(&mut self, id: &ArxivId, version: u16, at: DateTime<Utc>) {
+        self.versions.insert(id.clone(), (version, at));
+    }
+
     /// Pending → queued in one new digest, whose number is returned. Papers that are not pending are left out.
     pub fn enqueue<'i>(&mut self, ids: impl IntoIterator<Item = &'i ArxivId>, now: DateTime<Utc>) -> u32 {
         self.latest_digest += 1;
@@ -246,6 +309,8 @@ impl SubscriberState {
                         since,
                     },
                 );
+            } else if let Some(replacement) = self.replacements.get_mut(id) {
+                replacement.digest.get_or_insert(self.latest_digest);
             }
         }
         self.latest_digest
@@ -253,6 +318,8 @@ impl SubscriberState {
 
     /// Queued → seen for all papers of a digest. Returns how many.
     pub fn accept(&mut self, digest: u32) -> usize {
+        self.replacements
+            .retain(|_, replacement| replacement.digest != Some(digest));
         self.take_queued(digest, |state, id, _| {
             state.seen.insert(id, digest);
         })
@@ -260,6 +327,9 @@ impl SubscriberState {
 
     /// Queued → pending for all papers of a digest that will not be sent after all. Returns how many.
     pub fn give_back(&mut self, digest: u32) -> usize {
+        for replacement in self.replacements.values_mut() {
+            replacement.digest.take_if(|on_its_way| *on_its_way == digest);
+        }
         self.take_queued(digest, |state, id, queued| {
             state.pending.insert(id, Pending { since: queued.since });
         })
@@ -267,6 +337,15 @@ impl SubscriberState {
 
     /// Queued → ended for all papers of a digest. Returns how many.
     pub fn end(&mut self, digest: u32, how: Settled) -> usize {
+        let listed: Vec<ArxivId> = self
+            .replacements
+            .iter()
+            .filter(|(_, replacement)| replacement.digest == Some(digest))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &listed {
+            self.drop_replacement(id);
+        }
         self.take_queued(digest, |state, id, _| {
             state.settled.insert(id, how);
         })
@@ -288,6 +367,8 @@ impl SubscriberState {
         self.seen.retain(|id, _| id > floor);
         self.settled.retain(|id, _| id > floor);
         self.versions.retain(|id, _| id > floor);
+        self.replacements
+            .retain(|id, replacement| id > floor || replacement.digest.is_some());
         true
     }
 
@@ -392,6 +473,37 @@ mod tests {
         assert_eq!((ana.accept(1), ana.accept(2), ana.accept(2)), (0, 2, 0));
         assert!(!ana.record(&a, at(4)) && !ana.record(&b, at(4)));
         assert_eq!(ana.seen[&b], 2);
+    }
+
+    #[test]
+    fn a_later_version_of_a_paper_that_was_sent_waits_is_listed_once_and_makes_nothing_new() {
+        let (mut ana, a) = (ana(), id("2602.00007"));
+        // A paper that was never sent, or under an unknown version, cannot be replaced.
+        assert!(!ana.record_replacement(&a, 2, at(1)));
+        ana.record(&a, at(1));
+        ana.enqueue([&a], at(1));
+        ana.accept(1);
+        assert!(!ana.record_replacement(&a, 2, at(2)));
+        ana.note_version(&a, 1, at(1));
+        assert!(!ana.record_replacement(&a, 1, at(2)));
+        assert!(ana.record_replacement(&a, 2, at(2)) && !ana.record_replacement(&a, 2, at(3)));
+        assert!(ana.record_replacement(&a, 3, at(3)) && !ana.record(&a, at(3)));
+        assert_eq!(ana.replacements[&a].since, at(2));
+        // On its way, returned, on its way again.
+        assert_eq!(ana.enqueue([&a], at(3)), 2);
+        assert!(!ana.record_replacement(&a, 4, at(4)) && ana.waiting_replacements().count() == 0);
+        assert_eq!((ana.give_back(2), ana.waiting_replacements().count()), (0, 1));
+        ana.enqueue([&a], at(4));
+        assert_eq!((ana.accept(2), ana.replacements.len()), (0, 1), "another digest");
+        ana.note_version(&a, 3, at(4));
+        assert_eq!((ana.accept(3), ana.replacements.len()), (0, 0));
+        assert_eq!((ana.seen[&a], ana.versions[&a]), (1, (3, at(4))));
+        // A digest that ends for good takes the version with it; only a later one is news.
+        assert!(ana.record_replacement(&a, 4, at(5)));
+        ana.enqueue([&a], at(5));
+        ana.end(4, Settled::Undeliverable);
+        assert!(!ana.record_replacement(&a, 4, at(6)) && ana.record_replacement(&a, 5, at(6)));
+        assert!(ana.settled.is_empty() && ana.prune(&a) && ana.replacements.is_empty());
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Builder<'_> {
 
     /// The line that a mailbox shows beside the subject: the first paper, since the subject has the count.
     pub(super) fn lead(&self, n_papers: usize) -> String {
-        let Some(first) = self.record.papers().next() else {
+        let new = self.record.papers().find(|paper| paper.replaces.is_none());
+        let Some(first) = new.or_else(|| self.record.papers().next()) else {
             return match self.record.kind {
                 DigestKind::Welcome => format!(
                     "From now on: new papers on {}",
@@ -108,6 +109,7 @@ impl Builder<'_> {
         let title = Prose::read(&self.paper(first).title, &[]).in_one_line();
         let title = isolate(clip(&title.to_text(), LEAD_CHARS_MAX));
         match n_papers {
+            1 if new.is_none() => format!("New version: {title}"),
             1 => format!("Only paper: {title}"),
             n => format!("First: {title}, and {} more", thousands(n - 1)),
         }

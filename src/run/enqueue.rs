@@ -40,6 +40,8 @@ pub enum Empty {
 pub struct EnqueueSettings {
     /// Sections, order, caps.
     pub digest: digest::Settings,
+    /// Whether later versions of papers sent are listed.
+    pub list_replacements: bool,
     /// What happens when there is nothing to send.
     pub empty: Empty,
     /// The domain of the sender, in Message-IDs.
@@ -182,7 +184,10 @@ async fn compose(
     is_current: bool,
     now: DateTime<Utc>,
 ) -> Result<(usize, Option<OutboxEntry>), StoreError> {
-    let ids: Vec<ArxivId> = state.pending.keys().cloned().collect();
+    let mut ids: Vec<ArxivId> = state.pending.keys().cloned().collect();
+    if ctx.settings.enqueue.list_replacements {
+        ids.extend(state.waiting_replacements().map(|(id, _)| id.clone()));
+    }
     let papers = shelf.take(&ids).await?;
     let pending: Vec<digest::Pending<'_>> = papers
         .iter()
@@ -204,7 +209,9 @@ async fn compose(
         (&draft.withdrawn, Settled::Withdrawn),
     ] {
         for id in ids {
-            state.settle(id, how);
+            if !state.settle(id, how) {
+                state.drop_replacement(id);
+            }
         }
     }
     let kind = if !draft.is_empty() {
@@ -250,7 +257,10 @@ async fn compose(
     };
     let message_id = ctx.composer.keys.message_id(&id, &ctx.settings.enqueue.from_domain);
     let entry = OutboxEntry::new(record, message_id);
-    let n_waiting = pending.len().saturating_sub(ids.len());
+    // Later versions of what was sent are no papers that wait.
+    let n_new = entry.digest.papers().filter(|paper| paper.replaces.is_none()).count();
+    let n_pending = pending.iter().filter(|pending| pending.replaces.is_none()).count();
+    let n_waiting = n_pending.saturating_sub(n_new);
     Ok((n_waiting, Some(entry)))
 }
 
@@ -272,15 +282,26 @@ fn pending<'p>(
             .found(&definition.term)
             .is_some_and(|found| !found.title.is_empty())
     });
+    // A paper that waits to be sent for the first time replaces nothing.
+    let replaces = state
+        .versions
+        .get(&paper.id)
+        .filter(|_| !state.pending.contains_key(&paper.id))
+        .copied();
+    if replaces.is_some_and(|(sent, _)| paper.version <= sent) {
+        return None;
+    }
     (!keywords.is_empty()).then(|| digest::Pending {
         paper,
         keywords,
         waiting_since: state
             .pending
             .get(&paper.id)
-            .map_or(DateTime::UNIX_EPOCH, |pending| pending.since),
+            .map(|pending| pending.since)
+            .or_else(|| Some(state.replacements.get(&paper.id)?.since))
+            .unwrap_or(DateTime::UNIX_EPOCH),
         in_title,
-        replaces: None,
+        replaces,
     })
 }
 

@@ -50,10 +50,18 @@ pub(super) async fn record(
     report.known += n_known;
     let mut tallies = HashMap::new();
     let ids: Vec<SubscriberId> = roster.people().iter().map(|person| person.id.clone()).collect();
+    let list_replacements = ctx.settings.enqueue.list_replacements;
     let prune_to = ctx.fetcher.prunable(&*ctx.store).await?;
     for chunk in ids.chunks(CHUNK) {
         roster::update(&*ctx.store, chunk, |state| {
-            let (changed, tally) = record_for(&mut state.value, &read, floors, prune_to.as_ref(), now);
+            let (changed, tally) = record_for(
+                &mut state.value,
+                &read,
+                floors,
+                prune_to.as_ref(),
+                list_replacements,
+                now,
+            );
             tallies.insert(state.value.id.clone(), tally);
             changed
         })
@@ -72,6 +80,7 @@ fn record_for(
     read: &[(&Paper, Reading<'_>)],
     floors: &Floors,
     prune_to: Option<&ArxivId>,
+    list_replacements: bool,
     now: DateTime<Utc>,
 ) -> (bool, Tally) {
     let mut tally = Tally::default();
@@ -88,6 +97,9 @@ fn record_for(
                 tally.n_fetched += 1;
             }
             tally.n_known += usize::from(wanted);
+            if wanted && list_replacements {
+                changed |= state.record_replacement(&paper.id, paper.version, now);
+            }
             // A paper that was withdrawn before anyone got it is no news.
             if !known && !paper.withdrawn && state.record(&paper.id, now) {
                 tally.n_new += 1;

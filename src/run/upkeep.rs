@@ -106,6 +106,7 @@ async fn wanted(ctx: &Context) -> Result<HashSet<ArxivId>, StoreError> {
         for state in ctx.store.subscribers(chunk).await? {
             wanted.extend(state.value.pending.into_keys());
             wanted.extend(state.value.queued.into_keys());
+            wanted.extend(state.value.replacements.into_keys());
         }
     }
     for entry in ctx.store.entries(&EntryFilter::default()).await? {

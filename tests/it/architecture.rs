@@ -46,8 +46,8 @@ const FENCED: [(&str, &[&str]); 5] = [
     ("sled::", &["store", "app"]),
     // The configuration checks addresses with it.
     ("lettre::", &["mail", "config"]),
-    // The demonstration writes a feed with it.
-    ("quick_xml::", &["arxiv", "demo"]),
+    // The demonstration and the export write feeds with it.
+    ("quick_xml::", &["arxiv", "demo", "export"]),
     ("tokio_cron_scheduler::", &["daemon"]),
     ("clap::", &["cli"]),
 ];

@@ -84,6 +84,7 @@ async fn kill_9_at_random_moments_changes_nothing() {
     }
 }
 
+/// CASES 120. With an empty environment, from the root folder, as all tests of the program.
 #[tokio::test]
 async fn a_dry_run_leaves_the_state_as_it_was() {
     let app = Setup::new()

@@ -31,6 +31,65 @@ async fn a_new_version_is_no_new_paper() {
     assert_eq!(app.new_mails(), []);
 }
 
+#[tokio::test]
+async fn a_new_version_is_listed_once_where_that_is_wanted_and_counts_as_nothing_new() {
+    let mut app = Setup::new()
+        .digest("replacements", "'list'")
+        .subscriber(ANA, &["graph neural network"])
+        .start()
+        .await;
+    let ids = app.announce("2026-02-09", [paper("A graph neural network for molecules")]);
+    app.run_on("2026-02-10").await;
+    assert_eq!(app.new_papers_of(ANA), ids);
+    let revise = |app: &TestApp, version: u32, at: &str| {
+        app.arxiv.revise(&ids[0], |paper| {
+            paper.version = version.try_into().expect("a small number");
+            paper.updated = Some(instant(at));
+            paper.title = format!("A graph neural network for molecules, revision {version}");
+        });
+    };
+    revise(&app, 2, "2026-02-10T12:00:00Z");
+    let report = app.run_on("2026-02-11").await;
+    assert_eq!((report.matched, report.waiting), (0, 0), "nothing is new");
+    let mails = app.new_mails();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].subject.starts_with("1 new version"), "{}", mails[0].subject);
+    let text = mails[0].text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "New versions of papers you got (1 paper)",
+        "revision 2",
+        "v2 of a paper you got as v1 on 10 February",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+    // The same version is no news, a later one is, also beside a new paper and after a mail that was refused.
+    app.run_on("2026-02-12").await;
+    assert_eq!(app.new_mails(), []);
+    revise(&app, 3, "2026-02-12T12:00:00Z");
+    let new = app.announce("2026-02-12", [paper("Another graph neural network")]);
+    app.smtp
+        .behaves(Script::default().fault(At::Rcpt, say("451 4.3.0 later")));
+    app.run_on("2026-02-13").await;
+    assert_eq!(app.new_mails(), []);
+    app.smtp.behaves(Script::default());
+    app.run_on("2026-02-14").await;
+    let mails = app.new_mails();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].subject.starts_with("1 new paper"), "{}", mails[0].subject);
+    assert!(
+        mails[0].text.contains("v3 of a paper you got as v2 on 11 February"),
+        "{}",
+        mails[0].text
+    );
+    let state = app.state_of(ANA).await;
+    assert_eq!(state.seen.len(), 1 + new.len());
+    assert!(state.replacements.is_empty());
+    assert_eq!(
+        state.versions.values().map(|(version, _)| *version).collect::<Vec<_>>(),
+        [3, 1]
+    );
+}
+
 /// CASES 47.
 #[tokio::test]
 async fn an_old_paper_that_was_touched_is_not_new() {

@@ -3,6 +3,7 @@
 mod architecture;
 mod arxiv_cases;
 mod calendar_cases;
+mod config_cases;
 mod crash_cases;
 mod daemon_cases;
 mod delivery_cases;
@@ -11,5 +12,7 @@ mod docs;
 #[expect(dead_code, reason = "the harness offers more than the present tests take")]
 mod harness;
 mod identity_cases;
+mod mail_checks;
+mod report_cases;
 mod smtp;
 mod volume_cases;

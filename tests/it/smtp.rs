@@ -290,6 +290,7 @@ async fn a_refusal_that_is_not_utf8_keeps_its_meaning() {
     assert_eq!(send_one(settings(&server)).await, expected);
 }
 
+/// CASES 105.
 #[tokio::test]
 async fn one_refused_recipient_does_not_stop_the_next_on_the_same_session() {
     for extensions in [&[][..], &["PIPELINING"][..]] {
@@ -347,6 +348,7 @@ async fn a_refused_sender_or_message_leaves_the_session_in_step() {
     }
 }
 
+/// CASES 104.
 #[tokio::test]
 async fn eight_messages_reach_a_relay_that_closes_after_five() {
     for extensions in [&[][..], &["PIPELINING"][..]] {
@@ -468,6 +470,7 @@ async fn a_message_over_the_relays_size_is_not_offered() {
     assert!(server.commands("MAIL").is_empty());
 }
 
+/// CASES 88, 89.
 #[tokio::test]
 async fn addresses_outside_ascii_are_encoded_or_refused_without_asking() {
     let server = SmtpServer::start(Script::default()).await;
@@ -487,6 +490,7 @@ async fn addresses_outside_ascii_are_encoded_or_refused_without_asking() {
     assert!(server.commands("MAIL")[0].ends_with("SMTPUTF8"));
 }
 
+/// CASES 92.
 #[tokio::test]
 async fn a_refused_ehlo_names_the_setting() {
     let refusal = say("504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname");
@@ -515,6 +519,7 @@ async fn every_login_that_the_relay_offers_works() {
     }
 }
 
+/// CASES 98.
 #[tokio::test]
 async fn a_login_that_the_relay_does_not_offer_is_explained() {
     for (offered, auth, words) in [
@@ -537,6 +542,7 @@ async fn a_login_that_the_relay_does_not_offer_is_explained() {
     }
 }
 
+/// CASES 99.
 #[tokio::test]
 async fn a_refused_login_is_tried_once_for_all_messages_and_connections() {
     for (offered, words) in [
@@ -634,6 +640,7 @@ async fn both_kinds_of_tls_deliver_and_keep_the_password_hidden() {
     }
 }
 
+/// CASES 101.
 #[tokio::test]
 async fn a_certificate_that_cannot_be_trusted_is_explained_and_nothing_is_said() {
     let authority = Authority::new();
@@ -695,6 +702,7 @@ async fn an_authority_that_the_system_does_not_know_leads_to_ca_file() {
     }
 }
 
+/// CASES 97.
 #[tokio::test]
 async fn stripped_starttls_is_refused_and_nothing_is_sent_in_the_clear() {
     let authority = Authority::new();
@@ -762,6 +770,7 @@ async fn stripped_starttls_is_refused_and_nothing_is_sent_in_the_clear() {
     );
 }
 
+/// CASES 96.
 #[tokio::test]
 async fn implicit_tls_on_a_plain_port_names_the_setting_within_seconds() {
     let authority = Authority::new();
@@ -815,6 +824,7 @@ async fn a_relay_that_is_away_or_has_no_name_is_a_passing_fault() {
     );
 }
 
+/// CASES 103.
 #[tokio::test]
 async fn a_dead_first_address_falls_back() {
     // The server listens on 127.0.0.1 only; where localhost is ::1 first, that address is dead.

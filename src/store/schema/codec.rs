@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Unreadable;
 use crate::{
-    model::{ArxivId, OutboxEntry, Pair, Paper, Pending, Queued, Settled, SubscriberId, SubscriberState},
+    model::{ArxivId, OutboxEntry, Pair, Paper, Pending, Queued, Replacement, Settled, SubscriberId, SubscriberState},
     store::StoredPaper,
 };
 
@@ -33,6 +33,8 @@ struct Rest {
     settled: BTreeMap<ArxivId, Settled>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     versions: BTreeMap<ArxivId, (u16, DateTime<Utc>)>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    replacements: BTreeMap<ArxivId, Replacement>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latest_enqueued: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -56,6 +58,7 @@ pub(in crate::store) fn encode_subscriber(state: &SubscriberState) -> Result<Vec
         queued,
         settled,
         versions,
+        replacements,
         latest_enqueued,
         absent,
         paused_until,
@@ -70,6 +73,7 @@ pub(in crate::store) fn encode_subscriber(state: &SubscriberState) -> Result<Vec
         queued,
         settled,
         versions,
+        replacements,
         latest_enqueued,
         absent,
         paused_until,
@@ -113,6 +117,7 @@ pub(in crate::store) fn decode_subscriber(body: &[u8]) -> Result<SubscriberState
         queued,
         settled,
         versions,
+        replacements,
         latest_enqueued,
         absent,
         paused_until,
@@ -153,6 +158,7 @@ pub(in crate::store) fn decode_subscriber(body: &[u8]) -> Result<SubscriberState
         queued,
         settled,
         versions,
+        replacements,
         latest_enqueued,
         absent,
         paused_until,
@@ -312,6 +318,10 @@ mod tests {
                 }],
                 settled: queued.keys().map(|id| (id.clone(), Settled::Withdrawn)).collect(),
                 versions: queued.keys().map(|id| (id.clone(), (3, at(9)))).collect(),
+                replacements: queued
+                    .iter()
+                    .map(|(id, digest)| (id.clone(), Replacement { version: 4, since: at(7), digest: Some(*digest) }))
+                    .collect(),
                 queued: queued.into_iter().map(|(id, digest)| (id, Queued { digest, since: at(5) })).collect(),
                 pending: pending.into_iter().map(|(id, since)| (id, Pending { since: at(since) })).collect(),
                 pruned_to,
