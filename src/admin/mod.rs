@@ -1,22 +1,32 @@
 //! The operator's commands as functions: the same for the command line, which opens the store itself, and for
 //! the control socket of a running daemon, since sled allows one process.
 
+mod bounce;
 mod check;
 mod export;
+#[cfg(test)]
+mod fixture;
 mod operator;
+mod outbox;
 mod preview;
 mod run;
 mod sender;
+mod state;
 mod status;
+mod subscribers;
+mod suppression;
 mod test_mail;
 mod try_query;
 mod why;
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    bounce::{MAIL_BYTES_MAX, read_maildir},
     check::{check, load_and_check, probe},
     operator::conclude,
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
@@ -84,6 +94,86 @@ pub enum Command {
         /// As what.
         format: Format,
     },
+    /// Digests on their way.
+    OutboxList {
+        /// Also those that are over, as long as they are kept.
+        all: bool,
+        /// As JSON.
+        json: bool,
+    },
+    /// All that is known of one digest.
+    OutboxShow {
+        /// `SUBSCRIBER#NUMBER`.
+        digest: String,
+        /// As JSON.
+        json: bool,
+    },
+    /// Send a digest that waits or is held now.
+    OutboxRetry {
+        /// `SUBSCRIBER#NUMBER`.
+        digest: String,
+    },
+    /// Send a digest never.
+    OutboxDrop {
+        /// `SUBSCRIBER#NUMBER`.
+        digest: String,
+    },
+    /// Send a digest that is over once more.
+    Resend {
+        /// `SUBSCRIBER#NUMBER`.
+        digest: String,
+    },
+    /// Addresses that are not mailed.
+    SuppressionList {
+        /// As JSON.
+        json: bool,
+    },
+    /// Stop mail to an address.
+    SuppressionAdd {
+        /// The address.
+        address: String,
+        /// Why, for whoever reads the list.
+        evidence: String,
+    },
+    /// Allow mail to an address again.
+    SuppressionRemove {
+        /// The address.
+        address: String,
+    },
+    /// Who subscribes.
+    SubscriberList {
+        /// As JSON.
+        json: bool,
+    },
+    /// Let a subscriber's digests wait.
+    SubscriberPause {
+        /// Name or address.
+        subscriber: String,
+        /// Until when; until they are resumed, if nothing is named.
+        until: Option<DateTime<Utc>>,
+    },
+    /// End a pause.
+    SubscriberResume {
+        /// Name or address.
+        subscriber: String,
+    },
+    /// Delete what is remembered of somebody who is not configured any more.
+    SubscriberForget {
+        /// The name under which they are remembered.
+        subscriber: String,
+    },
+    /// Settle one mail that came back.
+    Bounce {
+        /// The mail in Base64: it may hold any octets.
+        mail: String,
+    },
+    /// The whole state as JSON lines.
+    StateExport,
+    /// Fill an empty state.
+    StateImport {
+        /// An exported state.
+        path: PathBuf,
+    },
     /// One real message through the configured relay.
     TestMail {
         /// To whom.
@@ -111,6 +201,21 @@ impl Command {
             Self::Probe => "check --online",
             Self::Check { .. } => "check",
             Self::Export { .. } => "export",
+            Self::OutboxList { .. } => "outbox list",
+            Self::OutboxShow { .. } => "outbox show",
+            Self::OutboxRetry { .. } => "outbox retry",
+            Self::OutboxDrop { .. } => "outbox drop",
+            Self::Resend { .. } => "resend",
+            Self::SuppressionList { .. } => "suppression list",
+            Self::SuppressionAdd { .. } => "suppression add",
+            Self::SuppressionRemove { .. } => "suppression remove",
+            Self::SubscriberList { .. } => "subscriber list",
+            Self::SubscriberPause { .. } => "subscriber pause",
+            Self::SubscriberResume { .. } => "subscriber resume",
+            Self::SubscriberForget { .. } => "subscriber forget",
+            Self::Bounce { .. } => "bounce",
+            Self::StateExport => "state export",
+            Self::StateImport { .. } => "state import",
         }
     }
 }
@@ -189,11 +294,62 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
             try_query::command(app, asked).await
         }
         Command::Export { format } => export::command(app, *format).await,
+        Command::OutboxList { .. }
+        | Command::OutboxShow { .. }
+        | Command::OutboxRetry { .. }
+        | Command::OutboxDrop { .. }
+        | Command::Resend { .. }
+        | Command::SuppressionList { .. }
+        | Command::SuppressionAdd { .. }
+        | Command::SuppressionRemove { .. }
+        | Command::SubscriberList { .. }
+        | Command::SubscriberPause { .. }
+        | Command::SubscriberResume { .. }
+        | Command::SubscriberForget { .. }
+        | Command::Bounce { .. }
+        | Command::StateExport
+        | Command::StateImport { .. } => operate(app, command).await,
         Command::TestMail { address } => test_mail::command(app, address).await,
         Command::Probe => probe(app).await,
         Command::Check { config } => load_and_check(config, app.clock.now()),
     };
     result.unwrap_or_else(|error| failed(&error))
+}
+
+/// The commands that look at and change what is stored. None of them interrupts a run.
+async fn operate(app: &App, command: &Command) -> Result<Reply, AppError> {
+    let (store, roster, now) = (&*app.store, &app.roster, app.clock.now());
+    match command {
+        Command::OutboxList { all, json } => outbox::list(store, *all, *json).await,
+        Command::OutboxShow { digest, json } => outbox::show(store, digest, *json).await,
+        Command::OutboxRetry { digest } => outbox::retry(store, digest, now).await,
+        Command::OutboxDrop { digest } => outbox::drop(store, digest, now).await,
+        Command::Resend { digest } => outbox::resend(store, digest, now).await,
+        Command::SuppressionList { json } => suppression::list(store, *json).await,
+        Command::SuppressionAdd { address, evidence } => suppression::add(store, address, evidence, now).await,
+        Command::SuppressionRemove { address } => suppression::remove(store, roster, address).await,
+        Command::SubscriberList { json } => subscribers::list(store, roster, now, *json).await,
+        Command::SubscriberPause { subscriber, until } => {
+            subscribers::pause(store, roster, subscriber, *until, now).await
+        }
+        Command::SubscriberResume { subscriber } => subscribers::resume(store, roster, subscriber, now).await,
+        Command::SubscriberForget { subscriber } => subscribers::forget(store, roster, subscriber).await,
+        Command::Bounce { mail } => {
+            let mail = base64::engine::general_purpose::STANDARD
+                .decode(mail)
+                .map_err(|error| AppError::Usage(format!("the mail is no Base64: {error}")))?;
+            bounce::command(app, &mail).await
+        }
+        Command::StateExport => {
+            let _alone = app.run_lock.lock().await;
+            state::export(store, now).await
+        }
+        Command::StateImport { path } => {
+            let _alone = app.run_lock.lock().await;
+            state::import(store, path, now).await
+        }
+        other => Err(AppError::Usage(format!("{} is carried out elsewhere", other.name()))),
+    }
 }
 
 /// An error as a reply: one line that says what, where and what to do.
@@ -219,6 +375,10 @@ fn person<'a>(app: &'a App, name: Option<&str>) -> Result<&'a crate::roster::Per
             people.len()
         ))),
     }
+}
+
+fn moment(at: DateTime<Utc>) -> String {
+    at.format("%F %H:%M UTC").to_string()
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, AppError> {

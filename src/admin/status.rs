@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Reply, json};
+use super::{Reply, json, moment};
 use crate::{
     app::{App, AppError},
     arxiv::calendar,
@@ -293,8 +293,4 @@ fn silence(run: &Report, before: Option<&Report>) -> String {
         }
         _ => String::new(),
     }
-}
-
-fn moment(at: DateTime<Utc>) -> String {
-    at.format("%F %H:%M UTC").to_string()
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Reply, json};
+use super::{Reply, json, moment};
 use crate::{
     app::{App, AppError},
     delivery::in_words,
@@ -234,8 +234,4 @@ fn words(answer: &Answer) -> String {
         }
     }
     text
-}
-
-fn moment(at: DateTime<Utc>) -> String {
-    at.format("%F %H:%M UTC").to_string()
 }

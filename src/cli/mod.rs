@@ -1,5 +1,6 @@
 //! The command line: parse, call, print, exit status.
 
+mod operate;
 mod progress;
 
 use std::{
@@ -179,6 +180,33 @@ enum Sub {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// The digests on their way, and what to do with them.
+    Outbox {
+        #[command(subcommand)]
+        command: operate::Outbox,
+    },
+    /// Send a digest that is over once more, under the same Message-ID.
+    Resend {
+        /// SUBSCRIBER#NUMBER, as `outbox list --all` shows it.
+        digest: String,
+    },
+    /// The addresses that are not mailed.
+    Suppression {
+        #[command(subcommand)]
+        command: operate::Suppression,
+    },
+    /// Who subscribes.
+    Subscriber {
+        #[command(subcommand)]
+        command: operate::Subscriber,
+    },
+    /// Settle one mail that came back, from standard input: a delivery report, a complaint, a request to leave.
+    Bounce,
+    /// Everything that is remembered, for backup and for moves.
+    State {
+        #[command(subcommand)]
+        command: operate::State,
+    },
     /// Show the whole main job on this machine, without any account or network.
     Demo {
         /// Where the received mails and the index go.
@@ -336,6 +364,26 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
                 Some(out) => to_file(reply, &out),
                 None => Ok(reply),
             }
+        }
+        Sub::Outbox { command } => on_store(&path, command.into(), &Options::default()).await,
+        Sub::Resend { digest } => on_store(&path, Command::Resend { digest }, &Options::default()).await,
+        Sub::Suppression { command } => on_store(&path, command.into(), &Options::default()).await,
+        Sub::Subscriber { command } => on_store(&path, command.into(), &Options::default()).await,
+        Sub::Bounce => on_store(&path, operate::bounce()?, &Options::default()).await,
+        Sub::State {
+            command: operate::State::Export { out },
+        } => {
+            let reply = on_store(&path, Command::StateExport, &Options::default()).await?;
+            match out {
+                Some(out) => to_file(reply, &out),
+                None => Ok(reply),
+            }
+        }
+        Sub::State {
+            command: operate::State::Import { file },
+        } => {
+            let command = Command::StateImport { path: absolute(&file)? };
+            on_store(&path, command, &Options::default()).await
         }
         Sub::TestMail { address } => on_store(&path, Command::TestMail { address }, &Options::default()).await,
         Sub::Status { json } => on_store(&path, Command::Status { json }, &Options::default()).await,

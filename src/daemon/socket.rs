@@ -23,8 +23,8 @@ use crate::{
 };
 
 const NAME: &str = "control.sock";
-/// A longer command is none of ours.
-const COMMAND_BYTES_MAX: u64 = 64 * 1024;
+/// A longer command is none of ours: the longest carries a mail in Base64.
+const COMMAND_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// A longer reply is cut off by the reader.
 const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How long a client may take to say what it wants.
@@ -114,6 +114,12 @@ async fn answer_one(stream: UnixStream, shared: &Shared) -> io::Result<()> {
         ))),
     };
     shared.bell.ring();
-    write.write_all(&serde_json::to_vec(&reply)?).await?;
+    let mut bytes = serde_json::to_vec(&reply)?;
+    if bytes.len() as u64 > REPLY_BYTES_MAX {
+        bytes = serde_json::to_vec(&admin::failed(&AppError::Usage(
+            "the reply is too long for the control socket; stop the daemon and run the command again".to_owned(),
+        )))?;
+    }
+    write.write_all(&bytes).await?;
     write.shutdown().await
 }

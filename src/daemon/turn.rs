@@ -42,6 +42,8 @@ pub(super) async fn turn(
     stop: &CancellationToken,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
     let now = app.clock.now();
+    // First, so that nobody who has left is sent one more digest.
+    admin::read_maildir(app).await?;
     let mut slots = SlotBook::load(&*app.store).await?;
     let mut due: BTreeMap<SubscriberId, Slot> = std::mem::take(&mut memory.late);
     for person in app.roster.people() {

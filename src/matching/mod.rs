@@ -21,6 +21,8 @@ mod fault;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod grammar;
+#[cfg(test)]
+mod judged;
 mod lexicon;
 mod matcher;
 mod normalise;
