@@ -170,6 +170,7 @@ impl App {
     /// Builds everything around a store that is open already: at a reload, and in tests.
     pub fn build(loaded: config::Loaded, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
         let config::Loaded { config, warnings } = loaded;
+        warn_of_unbuilt(&config);
         let keys = Arc::new(load_keys(&config.mail.token_key_file)?);
         let renderer = Arc::new(renderer(&config)?);
         for problem in renderer.problems() {
@@ -301,7 +302,7 @@ fn renderer(config: &Config) -> Result<Renderer, AppError> {
         authors_max: digest.authors_max as usize,
         abstracts: shown(config),
         html_bytes_max: usize::try_from(digest.html_bytes_max).unwrap_or(usize::MAX),
-        public_url: config.web.public_url.clone(),
+        public_url: None,
         sender_name: sender_name(config),
         contact: Some(contact.address.clone()),
         templates_dir: digest.templates_dir.clone(),
@@ -479,13 +480,20 @@ fn sender(config: &Config) -> Sender {
         list_id: format!("papers.{domain}"),
         list_label: sender_name(config),
         feedback_sender: feedback_sender(domain),
-        public_url: config
-            .web
-            .public_url
-            .as_ref()
-            .map(|url| url.trim_end_matches('/').to_owned()),
+        public_url: None,
         unsubscribe_address: mail.unsubscribe_address.clone(),
         owner: Some(mail.reply_to.as_ref().unwrap_or(&mail.from).address.clone()),
+    }
+}
+
+/// Says once that the keys of the web part do nothing yet. Mails carry no address of it either: a link that nobody
+/// answers is worse than none, and a mail program would show a button for it.
+fn warn_of_unbuilt(config: &Config) {
+    let web = &config.web;
+    if web.public_url.is_some() || web.listen.is_some() || web.page {
+        tracing::warn!(
+            "the web part is not built yet: the keys of [web] have no effect, and mails offer leaving by mail"
+        );
     }
 }
 
