@@ -78,3 +78,32 @@ async fn a_fetch_that_hangs_does_not_delay_the_end() {
     assert_eq!(code, Some(0), "{log}");
     assert!(asked.elapsed() < std::time::Duration::from_secs(20), "{log}");
 }
+
+/// CASES 131. A schedule that is faster than arXiv: no two fetches at once, and each paper once.
+#[tokio::test]
+async fn slots_that_come_faster_than_arxiv_answers_never_overlap() {
+    let app = Setup::new()
+        .line("schedule = \"*/2 * * * * *\"")
+        .subscriber(ANA, &["graph neural network"])
+        .start()
+        .await;
+    app.arxiv
+        .set_now(paperround::clock::Clock::now(&paperround::clock::SystemClock));
+    app.arxiv.add_now([paper("Something announced before")]);
+    app.arxiv
+        .answers(|_| Answer::Late(std::time::Duration::from_millis(1_500)));
+    let serving = Serving::start(&app.config_path(), &["serve"]);
+    serving.says("new subscriptions count from here").await;
+    let ids = app.arxiv.add_now([paper("A graph neural network for molecules")]);
+    let by_hand = program::run(&app.config_path(), &["run"]).await;
+    assert_eq!(by_hand.code, Some(0), "{}", by_hand.err);
+    until(|| !app.mails().is_empty(), || serving.log()).await;
+    let n_slots = || serving.log().matches("run.slot=").count();
+    let before = n_slots();
+    until(|| n_slots() > before + 1, || serving.log()).await;
+    serving.signal("TERM").await;
+    assert_eq!(serving.ended().await.0, Some(0));
+    assert_eq!(app.arxiv.n_open_max(), 1, "one connection at a time");
+    assert_eq!(app.papers_of(ANA), ids);
+    assert_eq!(app.mails().len(), 1);
+}
