@@ -1,106 +1,230 @@
-//! Days without announcements, gaps, cadences and zones.
+//! The calendar: weekends, holidays, zones and slots neither lose a paper nor bring one twice.
+
+use chrono::{NaiveDate, TimeDelta};
 
 use crate::harness::{
-    app::{Setup, sorted},
-    papers::paper,
+    app::{Mail, Setup, TestApp, sorted},
+    papers::{Paper, paper},
 };
 
 const ANA: &str = "ana@example.net";
 const BO: &str = "bo@example.net";
+const CY: &str = "cy@example.net";
+const GNN: &str = "graph neural network";
+const GNN_LINE: &str = r#"keywords = ["graph neural network"]"#;
 
-/// CASES 55. 6 February 2026 is a Friday.
+async fn ana_reads(keywords: &[&str]) -> TestApp {
+    Setup::new().subscriber(ANA, keywords).start().await
+}
+
+/// `n` papers on graph neural networks.
+fn graphs(n: usize) -> Vec<Paper> {
+    (0..n)
+        .map(|i| paper(&format!("A graph neural network, part {i}")))
+        .collect()
+}
+
+/// The mails with papers; a line that only says that the watch goes on is none.
+fn digests(mails: Vec<Mail>) -> Vec<Mail> {
+    mails.into_iter().filter(|mail| !mail.papers().is_empty()).collect()
+}
+
+/// CASES 55.
 #[tokio::test]
-async fn a_weekend_brings_no_mail_no_error_and_no_repetition() {
-    let mut app = Setup::new().subscriber(ANA, &["graph neural network"]).start().await;
-    let friday = app.announce("2026-02-05", [paper("A graph neural network for molecules")]);
-    app.run_on("2026-02-06").await;
-    assert_eq!(app.new_papers_of(ANA), friday);
-    for morning in ["2026-02-07", "2026-02-08"] {
-        assert!(app.run_on(morning).await.is_complete(), "{morning}");
+async fn a_weekend_without_news_is_no_trouble_and_repeats_nothing() {
+    let mut app = ana_reads(&[GNN]).await;
+    let thursday = app.announce("2026-02-12", graphs(3));
+    app.run_on("2026-02-13T08:00:00Z").await;
+    assert_eq!(sorted(app.new_papers_of(ANA)), thursday);
+    for day in ["2026-02-14", "2026-02-15", "2026-02-16"] {
+        let report = app.run_on(&format!("{day}T08:00:00Z")).await;
+        assert!(report.is_complete() && report.current, "{report:?}");
+        assert_eq!((report.matched, report.queued), (0, 0), "{day}");
+        assert_eq!(app.new_mails(), [], "{day}");
     }
+    let friday = |n: u32| paper("A graph neural network").submitted(&format!("2026-02-13T{n}:30:00Z"));
+    let monday = app.announce("2026-02-16", [friday(20), friday(22)].into_iter().chain(graphs(2)));
+    assert!(app.run_on("2026-02-17T08:00:00Z").await.is_complete());
+    assert_eq!(sorted(app.new_papers_of(ANA)), monday);
+}
+
+/// CASES 55. What is announced on Sunday evening comes on Monday.
+#[tokio::test]
+async fn sundays_announcement_comes_on_monday() {
+    let mut app = ana_reads(&[GNN]).await;
+    app.run_on("2026-02-13").await;
+    let sunday = app.announce("2026-02-15", graphs(3));
+    app.run_on("2026-02-15").await;
     assert_eq!(app.new_mails(), []);
-    let monday = app.announce("2026-02-08", [paper("A graph neural network for proteins")]);
-    app.run_on("2026-02-09").await;
-    assert_eq!(app.new_papers_of(ANA), monday);
+    app.run_on("2026-02-16").await;
+    assert_eq!(sorted(app.new_papers_of(ANA)), sunday);
+}
+
+/// CASES 57. Around midnight in UTC, over the change to summer time in the United States.
+#[tokio::test]
+async fn every_zone_gets_the_same_papers_and_its_own_date() {
+    let mut app = Setup::new()
+        .subscriber_with(ANA, &[GNN_LINE, r#"timezone = "Asia/Shanghai""#])
+        .subscriber_with(BO, &[GNN_LINE, r#"timezone = "America/Los_Angeles""#])
+        .subscriber_with(CY, &[GNN_LINE])
+        .start()
+        .await;
+    app.run_on("2026-03-06T01:05:00Z").await;
+    let mut ids = app.announce("2026-03-09", graphs(2));
+    ids.extend(app.announce(
+        "2026-03-10",
+        [
+            paper("A graph neural network of yesterday").submitted("2026-03-09T23:59:59Z"),
+            paper("A graph neural network of today").submitted("2026-03-10T00:00:01Z"),
+        ],
+    ));
+    for day in ["2026-03-10", "2026-03-11", "2026-03-12"] {
+        app.run_on(&format!("{day}T01:05:00Z")).await;
+    }
+    for to in [ANA, BO, CY] {
+        assert_eq!(app.papers_of(to), ids, "{to}");
+    }
+    // The mails of the last day, at 01:05 UTC of 12 March.
+    let mails = app.mails();
+    for (to, today) in [
+        (ANA, "Thu 12 Mar 2026"),
+        (BO, "Wed 11 Mar 2026"),
+        (CY, "Thu 12 Mar 2026"),
+    ] {
+        let mail = mails.iter().rfind(|mail| mail.to == to).expect("everyone got a mail");
+        assert!(mail.text.contains(today), "{to}: {}", mail.text);
+        assert!(mail.html.contains(today), "{to}");
+    }
+}
+
+/// CASES 58.
+#[tokio::test]
+async fn six_days_without_announcement_lose_nothing() {
+    let mut app = ana_reads(&[GNN]).await;
+    app.it_is("2025-12-22");
+    let mut ids = app.announce("2025-12-22", graphs(2));
+    assert!(app.run_on("2025-12-23").await.is_complete());
+    ids.extend(app.announce(
+        "2025-12-29",
+        (23..=29).map(|day| paper("A graph neural network").submitted(&format!("2025-12-{day}T18:30:00Z"))),
+    ));
+    assert!(app.run_on("2025-12-30").await.is_complete());
+    assert_eq!(app.papers_of(ANA), ids);
 }
 
 /// CASES 58.
 #[tokio::test]
 async fn a_gap_of_two_weeks_loses_nothing() {
-    let mut app = Setup::new().subscriber(ANA, &["graph neural network"]).start().await;
-    let mut ids = app.announce("2026-01-19", [paper("A graph neural network for molecules")]);
-    app.run_on("2026-01-20").await;
-    for evening in ["2026-01-20", "2026-01-22", "2026-01-26", "2026-01-29", "2026-02-01"] {
-        ids.extend(app.announce(evening, [paper(&format!("A graph neural network of {evening}"))]));
-    }
+    let mut app = ana_reads(&[GNN]).await;
+    let mut ids = app.announce("2026-02-02", graphs(2));
     app.run_on("2026-02-03").await;
-    assert_eq!(sorted(app.papers_of(ANA)), ids);
-    assert_eq!(app.mails().len(), 2);
-}
-
-/// CASES 57.
-#[tokio::test]
-async fn a_zone_changes_the_hour_of_a_mail_and_no_paper() {
-    let mut app = Setup::new()
-        .subscriber_with(
-            ANA,
-            &["keywords = [\"graph neural network\"]", "timezone = \"Asia/Shanghai\""],
-        )
-        .subscriber_with(
-            BO,
-            &[
-                "keywords = [\"graph neural network\"]",
-                "timezone = \"America/Los_Angeles\"",
-            ],
-        )
-        .start()
-        .await;
-    let ids = app.announce(
+    app.end_process();
+    for evening in [
+        "2026-02-03",
+        "2026-02-04",
+        "2026-02-05",
+        "2026-02-08",
         "2026-02-09",
-        [
-            paper("A graph neural network before midnight").submitted("2026-02-08T23:59:59Z"),
-            paper("A graph neural network after midnight").submitted("2026-02-09T00:00:01Z"),
-        ],
-    );
-    app.run_on("2026-02-10T06:00:00Z").await;
-    assert_eq!(
-        (sorted(app.papers_of(ANA)), sorted(app.papers_of(BO))),
-        (ids.clone(), ids)
-    );
+        "2026-02-10",
+        "2026-02-11",
+        "2026-02-12",
+        "2026-02-15",
+        "2026-02-16",
+    ] {
+        ids.extend(app.announce(evening, graphs(2)));
+    }
+    let report = app.run_on("2026-02-17").await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(report.announcements.len(), 10, "{:?}", report.announcements);
+    assert_eq!(digests(app.new_mails()).len(), 2, "one mail for each of two runs");
+    assert_eq!(app.papers_of(ANA), ids);
 }
 
-/// CASES 60, 130.
+/// CASES 59.
 #[tokio::test]
-async fn daily_and_weekly_readers_each_get_every_paper_once_in_their_own_rhythm() {
+async fn the_date_is_that_of_the_submission_not_of_identifier_or_fetch() {
+    let mut app = ana_reads(&[GNN]).await;
+    app.run_on("2026-03-30").await;
+    let edge = Paper {
+        id: "2604.00001".to_owned(),
+        ..paper("A graph neural network at the month's edge").submitted("2026-03-31T19:00:00Z")
+    };
+    let ids = app.announce("2026-04-01", [edge]);
+    for day in ["2026-04-01", "2026-04-02", "2026-04-03", "2026-04-06"] {
+        assert!(app.run_on(day).await.is_complete());
+    }
+    let mails = digests(app.new_mails());
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].papers(), ids);
+    for part in [&mails[0].text, &mails[0].html] {
+        let part = part.replace('\u{a0}', " ");
+        let line = part
+            .lines()
+            .find(|line| line.contains("cs.LG"))
+            .expect("its line is there");
+        assert!(line.contains("31 Mar") && !line.contains("Apr"), "{line}");
+    }
+}
+
+/// CASES 60.
+#[tokio::test]
+async fn daily_and_weekly_subscribers_each_get_every_paper_once_in_their_own_rhythm() {
     let mut app = Setup::new()
-        .line("schedule = \"0 7 * * *\"")
-        .subscriber(ANA, &["graph neural network"])
-        .subscriber_with(
-            BO,
-            &["keywords = [\"graph neural network\"]", "schedule = \"0 7 * * Mon\""],
-        )
+        .subscriber_with(ANA, &[GNN_LINE, r#"schedule = "07:00""#])
+        .subscriber_with(BO, &[GNN_LINE, r#"schedule = "Mon 07:00""#])
         .start()
         .await;
-    // The schedules count from this look on, which is before the first slot.
-    app.run_due_on("2026-02-01T06:00:00Z").await;
+    app.run_due_on("2026-02-08T12:00:00Z").await;
+    assert_eq!(app.new_mails(), []);
     let mut ids = Vec::new();
-    for (evening, morning) in [
-        ("2026-02-01", "2026-02-02"),
-        ("2026-02-02", "2026-02-03"),
-        ("2026-02-03", "2026-02-04"),
-        ("2026-02-04", "2026-02-05"),
-        ("2026-02-05", "2026-02-06"),
-        ("2026-02-08", "2026-02-09"),
-    ] {
-        ids.extend(app.announce(evening, [paper(&format!("A graph neural network of {evening}"))]));
-        app.run_due_on(&format!("{morning}T07:00:00Z")).await;
-        // A second look within the slot sends nothing more.
-        app.run_due_on(&format!("{morning}T07:20:00Z")).await;
+    let first: NaiveDate = "2026-02-09".parse().expect("a day");
+    for n in 0..8 {
+        let day = first + TimeDelta::days(n);
+        let evening = (day - TimeDelta::days(1)).to_string();
+        if !["2026-02-13", "2026-02-14"].contains(&evening.as_str()) {
+            ids.extend(app.announce(&evening, graphs(2)));
+        }
+        assert!(app.run_due_on(&format!("{day}T07:00:05Z")).await.is_complete());
+        // Between slots nothing goes out, whatever is new.
+        let n_mails = app.mails().len();
+        app.run_due_on(&format!("{day}T15:00:00Z")).await;
+        assert_eq!(app.mails().len(), n_mails);
     }
+    let mails = digests(app.mails());
+    let n_of = |to: &str| mails.iter().filter(|mail| mail.to == to).count();
+    assert_eq!((n_of(ANA), n_of(BO)), (6, 2));
+    assert_eq!(app.papers_of(ANA), ids);
+    assert_eq!(app.papers_of(BO), ids);
+}
+
+/// CASES 130.
+#[tokio::test]
+async fn slots_missed_while_the_machine_was_off_are_caught_up_once() {
+    let mut app = Setup::new()
+        .subscriber_with(ANA, &[GNN_LINE, r#"schedule = "08:00""#])
+        .start()
+        .await;
+    app.run_due_on("2026-02-08T12:00:00Z").await;
+    let mut ids = app.announce("2026-02-08", graphs(2));
+    app.run_due_on("2026-02-09T08:00:00Z").await;
+    assert_eq!(sorted(app.new_papers_of(ANA)), ids);
+    app.end_process();
+    for evening in ["2026-02-09", "2026-02-10", "2026-02-11"] {
+        ids.extend(app.announce(evening, graphs(2)));
+    }
+    let report = app.run_due_on("2026-02-12T09:00:00Z").await;
     assert_eq!(
-        (sorted(app.papers_of(ANA)), sorted(app.papers_of(BO))),
-        (ids.clone(), ids)
+        report.slot.expect("a slot is caught up").at.to_rfc3339(),
+        "2026-02-12T08:00:00+00:00"
     );
-    let n_to = |who: &str| app.mails().iter().filter(|mail| mail.to == who).count();
-    assert_eq!((n_to(ANA), n_to(BO)), (6, 2));
+    assert_eq!(app.new_mails().len(), 1);
+    assert_eq!(app.papers_of(ANA), ids);
+    for moment in ["2026-02-12T09:10:00Z", "2026-02-12T20:00:00Z"] {
+        assert_eq!(app.run_due_on(moment).await.slot, None);
+        assert_eq!(app.new_mails(), []);
+    }
+    ids.extend(app.announce("2026-02-12", graphs(2)));
+    app.run_due_on("2026-02-13T08:00:01Z").await;
+    assert_eq!(app.new_mails().len(), 1);
+    assert_eq!(app.papers_of(ANA), ids);
 }
