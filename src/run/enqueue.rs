@@ -21,6 +21,8 @@ use crate::{
 const SILENCE_MAX: TimeDelta = TimeDelta::days(7);
 /// Slots are not exact to the second: a quiet mail may come this much earlier than after a whole week.
 const SILENCE_TOLERANCE: TimeDelta = TimeDelta::hours(1);
+/// Papers for a suppressed address wait this long.
+const SUPPRESSED_WAIT: TimeDelta = TimeDelta::days(14);
 /// How often a write that somebody else overtook is decided again.
 const CONFLICTS_MAX: usize = 20;
 
@@ -100,6 +102,17 @@ async fn enqueue_one(
             return Ok(None);
         };
         if is_silent(person, &state.value, suppressed, now) {
+            let is_suppressed = suppressed.contains_key(&roster::suppression_key(&person.address));
+            if is_suppressed && give_up_old(&mut state.value, now) > 0 {
+                let batch = Batch {
+                    subscribers: vec![state.clone()],
+                    ..Batch::default()
+                };
+                match ctx.store.commit(batch).await {
+                    Err(StoreError::Conflict(_)) => continue,
+                    done => done?,
+                }
+            }
             report.waiting += state.value.pending.len();
             return Ok(None);
         }
@@ -138,6 +151,18 @@ fn is_silent(
             .into_iter()
             .flatten()
             .any(|until| until > now)
+}
+
+/// Papers wait two weeks for a suppressed address to come back; then they end as undeliverable, so that nobody's
+/// memory grows without limit. Returns how many did.
+fn give_up_old(state: &mut SubscriberState, now: DateTime<Utc>) -> usize {
+    let old: Vec<ArxivId> = state
+        .pending
+        .iter()
+        .filter(|(_, pending)| now - pending.since > SUPPRESSED_WAIT)
+        .map(|(id, _)| id.clone())
+        .collect();
+    old.iter().filter(|id| state.settle(id, Settled::Undeliverable)).count()
 }
 
 /// Ends the digests that stayed refused for the moment: their papers come in the new one. A digest that may

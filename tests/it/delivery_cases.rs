@@ -602,3 +602,22 @@ async fn a_silent_week_ends_with_one_line() {
     assert_eq!(quiet[0].papers(), Vec::<String>::new());
     assert_ne!(quiet[0].message_id, first[0].message_id);
 }
+
+/// CASES 111. What waits for a suppressed address is bounded in time.
+#[tokio::test]
+async fn papers_for_a_suppressed_address_wait_two_weeks_and_end_as_undeliverable() {
+    let mut app = Setup::new().subscriber(BO, &["graph neural network"]).start().await;
+    app.smtp
+        .behaves(Script::default().fault_for(At::Rcpt, BO, say("550 5.1.1 No such user")));
+    let ids = app.announce("2026-01-19", [paper("A graph neural network for molecules")]);
+    for morning in ["2026-01-20", "2026-01-21"] {
+        app.run_on(morning).await;
+    }
+    app.run_on("2026-02-02").await;
+    assert_eq!(app.state_of(BO).await.pending.len(), 1);
+    app.run_on("2026-02-05").await;
+    let state = app.state_of(BO).await;
+    assert_eq!(state.pending.len(), 0);
+    let settled: Vec<String> = state.settled.keys().map(ToString::to_string).collect();
+    assert_eq!(settled, ids);
+}

@@ -9,7 +9,6 @@ mod daemon_cases;
 mod delivery_cases;
 mod demo;
 mod docs;
-#[expect(dead_code, reason = "the harness offers more than the present tests take")]
 mod harness;
 mod harvest;
 mod identity_cases;
