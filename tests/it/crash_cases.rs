@@ -129,3 +129,31 @@ async fn a_state_that_cannot_be_written_ends_the_run_at_once() {
     assert!(matches!(ended.code, Some(74 | 78)), "{:?}: {}", ended.code, ended.err);
     assert_eq!(app.mails(), []);
 }
+
+#[tokio::test]
+async fn a_token_key_is_made_once_with_mode_0600() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let app = Setup::new()
+        .line("state_dir = \"memory\"")
+        .mail("token_key_file", "\"keys/token.key\"")
+        .subscriber(PEOPLE[0], &["graph neural network"])
+        .start()
+        .await;
+    let key = app.path("keys/token.key");
+    let mut kept = None;
+    for (evening, morning) in &DAYS[..2] {
+        app.announce(evening, [paper(&format!("A graph neural network of {evening}"))]);
+        app.it_is(morning);
+        let now = format!("{morning}T07:00:00Z");
+        let ended = program::run(&app.config_path(), &["run", "--now", &now]).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let mode = std::fs::metadata(&key).expect("the key is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+        let text = std::fs::read_to_string(&key).expect("the key can be read");
+        assert!(!text.trim().is_empty());
+        assert_eq!(*kept.get_or_insert_with(|| text.clone()), text, "made a second time");
+        assert!(!ended.err.contains(text.trim()), "the key is shown");
+    }
+    assert_eq!(app.mails().len(), 2);
+    assert!(!app.path("keys/token.key.new").exists(), "a draft is left behind");
+}
