@@ -106,8 +106,11 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     };
     // A run that came through the control socket may be in the middle of a mail.
     let app = shared.app().await;
-    if tokio::time::timeout(LAST_MAIL_MAX, app.run_lock.lock()).await.is_err() {
-        tracing::warn!("a command did not end in time; it is broken off, and the next start goes on from there");
+    tokio::select! {
+        _ended = app.run_lock.lock() => {}
+        () = tokio::time::sleep(LAST_MAIL_MAX) => broken_off(),
+        _ = signals.terminate.recv() => broken_off(),
+        _ = signals.interrupt.recv() => broken_off(),
     }
     if let Err(error) = scheduler.shutdown().await {
         tracing::debug!(%error, "the bell did not stop");
@@ -122,6 +125,10 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
         Ok(Err(error)) => Err(error.into()),
         Err(panic) => Err(anyhow::anyhow!("the daemon's work ended abnormally: {panic}").into()),
     }
+}
+
+fn broken_off() {
+    tracing::warn!("a command is broken off; the next start goes on from there");
 }
 
 /// The brain: one turn after each ring, until told to stop.

@@ -146,6 +146,11 @@ async fn a_keyword_added_by_a_reload_brings_its_papers_at_the_next_slot() {
     serving.signal("HUP").await;
     serving.says("configuration reloaded").await;
     assert!(serving.log().contains("diffusion model"), "{}", serving.log());
+    assert!(
+        !serving.log().contains(ANA),
+        "addresses are for debugging: {}",
+        serving.log()
+    );
     until(|| app.mails().len() == 2, || serving.log()).await;
     assert_eq!(app.papers_of(ANA), sorted([first, second].concat()));
     stops_in_time(serving).await;
