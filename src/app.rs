@@ -12,6 +12,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::rand::SystemRandom;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, ManualClock, SystemClock},
@@ -95,6 +96,9 @@ pub enum AppError {
     /// The command cannot be done as asked.
     #[error("{0}")]
     Usage(String),
+    /// The daemon was told to stop while it carried the command out.
+    #[error("the daemon was told to stop; nothing is lost, the next run goes on from here")]
+    Stopped,
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -105,7 +109,7 @@ impl AppError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::Setting(_) => Exit::Configuration,
-            Self::Store(StoreError::InUse(_) | StoreError::Conflict(_)) => Exit::Incomplete,
+            Self::Store(StoreError::InUse(_) | StoreError::Conflict(_)) | Self::Stopped => Exit::Incomplete,
             Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => Exit::Damaged,
             Self::Store(StoreError::Io { .. }) => Exit::CannotWrite,
             Self::Usage(_) => Exit::Usage,
@@ -142,6 +146,8 @@ pub struct App {
     pub delivery: delivery::Context,
     /// Runs never overlap: whoever makes one holds this.
     pub run_lock: Arc<tokio::sync::Mutex<()>>,
+    /// Cancelled when the process is to end: no new work, and no more waiting for arXiv. A mail in hand is finished.
+    pub stop: CancellationToken,
 }
 
 /// Reads and checks the configuration, with every term judged by the matcher that will use it.
@@ -208,6 +214,7 @@ impl App {
             run,
             delivery,
             run_lock: Arc::default(),
+            stop: CancellationToken::new(),
         })
     }
 }

@@ -31,8 +31,8 @@ pub(super) async fn command(
     }
     let report = match dry_run_out {
         Some(out) => dry_run(app, out).await?,
-        None if only_due => run_due(app, &CancellationToken::new()).await?,
-        None => run_everyone(app, &CancellationToken::new()).await?,
+        None if only_due => run_due(app, &app.stop).await?,
+        None => run_everyone(app, &app.stop).await?,
     };
     if dry_run_out.is_none() {
         conclude(app, report.is_complete()).await?;
@@ -94,7 +94,11 @@ async fn run_for(
         slot,
         ..Report::default()
     };
-    let recorded = run::fetch_and_record(&app.run, &app.roster, &mut report).await?;
+    // The fetch may wait for arXiv for a long time; dropped, it loses nothing: what is not recorded is fetched again.
+    let recorded = tokio::select! {
+        recorded = run::fetch_and_record(&app.run, &app.roster, &mut report) => recorded?,
+        () = stop.cancelled() => return Err(AppError::Stopped),
+    };
     run::assemble_and_enqueue(&app.run, &app.roster, people, &recorded, &mut report).await?;
     let delivered = deliver(app, stop).await?;
     account(app, &mut report, &delivered).await?;

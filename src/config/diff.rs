@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::ExposeSecret as _;
 
-use crate::model::{Definition, SubscriberId};
+use crate::{
+    model::{Definition, SubscriberId},
+    roster::masked,
+};
 
 use super::{Config, mail::Transport, resolve::Resolved, store::StoreConfig};
 
 /// The difference between two configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// One line per change, for the log and for people. No secret is shown.
+    /// One line per change, for the log. No secret is shown, and no address in full.
     pub lines: Vec<String>,
     /// Keys that take effect only at a restart; until then the running values stay.
     pub needs_restart: Vec<String>,
@@ -101,29 +104,30 @@ fn diff_people(old: &Config, new: &Config, changes: &mut Changes) {
     let (before, after) = (by_id(old), by_id(new));
     changes.total_before = before.len();
     for (id, person) in &before {
+        let name = masked(id);
         match after.get(id) {
             None => {
                 changes.lines.push(format!(
-                    "subscriber {id}: removed; what is due to them is cancelled, nothing is deleted"
+                    "subscriber {name}: removed; what is due to them is cancelled, nothing is deleted"
                 ));
                 changes.removed_subscribers.push(id.clone());
             }
             Some(now) if now != person => {
                 let parts = diff_person(person, now).join(", ");
-                changes.lines.push(format!("subscriber {id}: {parts}"));
+                changes.lines.push(format!("subscriber {name}: {parts}"));
             }
             Some(_) => {}
         }
     }
     for id in after.keys().filter(|id| !before.contains_key(id)) {
-        changes.lines.push(format!("subscriber {id}: added"));
+        changes.lines.push(format!("subscriber {}: added", masked(id)));
     }
 }
 
 fn diff_person(old: &Resolved, new: &Resolved) -> Vec<String> {
     let mut parts = Vec::new();
     if old.address != new.address {
-        parts.push(format!("address becomes {}", new.address));
+        parts.push("another address".to_owned());
     }
     if old.name != new.name {
         parts.push(format!("name becomes {}", new.name.as_deref().unwrap_or("(none)")));

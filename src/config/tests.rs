@@ -948,9 +948,9 @@ fn a_reload_says_what_changes() {
          mail.token_key_file: state/token-key becomes /srv/key\n\
          state_dir: state becomes /srv/state\n\
          mail: another password\n\
-         subscriber ana: address becomes ana@example.com, paused until 2026-12-24T00:00:00Z, without \"x\", \"y\" changed, with \"z\"\n\
-         subscriber bo@example.net: removed; what is due to them is cancelled, nothing is deleted\n\
-         subscriber dee@example.net: added\n\
+         subscriber ana: another address, paused until 2026-12-24T00:00:00Z, without \"x\", \"y\" changed, with \"z\"\n\
+         subscriber b…@example.net: removed; what is due to them is cancelled, nothing is deleted\n\
+         subscriber d…@example.net: added\n\
          state_dir changes only at a restart"
     );
     assert_eq!(changes.needs_restart, ["state_dir"]);

@@ -8,7 +8,6 @@ use tokio::{
     sync::RwLock,
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{Shared, bell::Bell, note_clock, notify, socket, turn, watch::Watch};
 use crate::{
@@ -28,6 +27,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(180);
 const BELL: Duration = Duration::from_secs(60);
 /// The store must answer within this time.
 const PING_MAX: Duration = Duration::from_secs(10);
+/// A command's mail in hand may delay the end this long; systemd kills after 90 s.
+const LAST_MAIL_MAX: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT, or until something happens that cannot heal.
 pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
@@ -47,7 +48,7 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     let shared = Arc::new(Shared {
         config_path: config_path.to_owned(),
         app: RwLock::new(Arc::clone(&app)),
-        stop: CancellationToken::new(),
+        stop: app.stop.clone(),
         bell: Bell::default(),
     });
     match socket::listen(&socket_path) {
@@ -103,6 +104,14 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
             shared.bell.ring();
         }
     };
+    // A run that came through the control socket may be in the middle of a mail.
+    let app = shared.app().await;
+    tokio::select! {
+        _ended = app.run_lock.lock() => {}
+        () = tokio::time::sleep(LAST_MAIL_MAX) => broken_off(),
+        _ = signals.terminate.recv() => broken_off(),
+        _ = signals.interrupt.recv() => broken_off(),
+    }
     if let Err(error) = scheduler.shutdown().await {
         tracing::debug!(%error, "the bell did not stop");
     }
@@ -116,6 +125,10 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
         Ok(Err(error)) => Err(error.into()),
         Err(panic) => Err(anyhow::anyhow!("the daemon's work ended abnormally: {panic}").into()),
     }
+}
+
+fn broken_off() {
+    tracing::warn!("a command is broken off; the next start goes on from there");
 }
 
 /// The brain: one turn after each ring, until told to stop.
@@ -205,6 +218,7 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
     match App::build(loaded, Arc::clone(&former.store), Arc::clone(&former.clock)) {
         Ok(mut app) => {
             app.run_lock = Arc::clone(&former.run_lock);
+            app.stop = former.stop.clone();
             *shared.app.write().await = Arc::new(app);
             tracing::info!(n_changes = changes.lines.len(), "configuration reloaded");
             shared.bell.ring();

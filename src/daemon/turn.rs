@@ -9,8 +9,9 @@ use crate::{
     admin,
     app::App,
     delivery,
+    fetch::Search,
     model::{Definition, Slot, SubscriberId},
-    run::SlotBook,
+    run::{self, SlotBook},
     store::StoreError,
 };
 
@@ -29,6 +30,8 @@ const EXTRA_AHEAD: TimeDelta = TimeDelta::hours(36);
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     fetched: Option<admin::Fetch>,
+    /// What that fetch asked for.
+    searches: Vec<Search>,
     /// Whose slot has come while nothing was complete for them.
     late: BTreeMap<SubscriberId, Slot>,
     /// Who was served while something was missing.
@@ -65,13 +68,19 @@ pub(super) async fn turn(
             .map_or(TimeDelta::zero(), |fetch| fetch.duration);
     let is_due_soon = next_slot.is_some_and(|next| next - now <= lead);
     let mut is_new = false;
-    if wants_fetch(memory.fetched.as_ref(), !due.is_empty(), is_due_soon, now) && !stop.is_cancelled() {
+    let is_near = !due.is_empty() || is_due_soon;
+    let searches = run::searches(&app.roster);
+    // What a reload added was not asked for by the fetch that is remembered, however good that is.
+    let is_outdated = searches != memory.searches;
+    let is_wanted = wants_fetch(memory.fetched.as_ref(), is_near, now) || (is_outdated && is_near);
+    if is_wanted && !stop.is_cancelled() {
         // A fetch may wait for arXiv for a long time; it is dropped when the daemon stops, and loses nothing: what is
         // not recorded yet is fetched again.
         tokio::select! {
             fetch = admin::fetch(app) => memory.fetched = Some(fetch?),
             () = stop.cancelled() => return Ok(None),
         }
+        memory.searches = searches;
         is_new = true;
     }
     if stop.is_cancelled() {
@@ -163,20 +172,16 @@ fn n_incomplete(app: &App, id: &SubscriberId, fetch: &admin::Fetch) -> usize {
 
 /// Whether to ask arXiv now: for a slot that is due or near, unless what was fetched is complete and shows the
 /// latest announcement; and every half hour while something is missing.
-fn wants_fetch(fetched: Option<&admin::Fetch>, is_due: bool, is_due_soon: bool, now: DateTime<Utc>) -> bool {
+fn wants_fetch(fetched: Option<&admin::Fetch>, is_near: bool, now: DateTime<Utc>) -> bool {
     let Some(fetch) = fetched else {
-        return is_due || is_due_soon;
+        return is_near;
     };
     let is_good = fetch.report.incomplete.is_empty() && fetch.report.current;
     if is_good && covers_latest(fetch.at, now) {
         return false;
     }
     let is_old = now - fetch.at >= RETRY_INTERVAL;
-    if is_good {
-        (is_due || is_due_soon) && is_old
-    } else {
-        is_old
-    }
+    if is_good { is_near && is_old } else { is_old }
 }
 
 /// Whether everything announced by `now` could be read when the fetch was made.
