@@ -1,5 +1,6 @@
 //! The command line: parse, call, print, exit status.
 
+mod manual;
 mod operate;
 mod progress;
 
@@ -218,8 +219,12 @@ enum Sub {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print a manual page: of the commands, or of the configuration.
+    Man {
+        /// Which one.
+        #[arg(value_enum, default_value_t)]
+        page: manual::Page,
+    },
 }
 
 /// Parses the arguments, carries the command out, and says how it ended.
@@ -287,13 +292,7 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
             clap_complete::generate(shell, &mut definition(), "paperround", &mut bytes);
             Ok(Reply::done(String::from_utf8_lossy(&bytes).into_owned()))
         }
-        Sub::Man => {
-            let mut bytes = Vec::new();
-            clap_mangen::Man::new(definition())
-                .render(&mut bytes)
-                .map_err(anyhow::Error::new)?;
-            Ok(Reply::done(String::from_utf8_lossy(&bytes).into_owned()))
-        }
+        Sub::Man { page } => Ok(Reply::done(manual::page(page, definition()))),
         Sub::Demo { out } => crate::demo::run(&out).await.map(Reply::done),
         Sub::Serve => crate::daemon::serve(&path).await,
         Sub::Check { online } => check(&path, online).await,

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The Debian package on a fresh Debian 12 with a real systemd: installed, edited, started; a digest arrives in a local
+# Postfix; reload, crash, watchdog, sandbox, upgrade while sending, purge. What is tried stands in package/guest.sh.
+#
+#     cargo build --release && deploy/package deb && tests/package.sh
+#
+# Needs root, debootstrap, systemd-nspawn, and the stand-in for arXiv in ../shared. About five minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+shared=../shared
+root=$PWD/target/ci/debian
+lab=$PWD/target/ci/package
+package=$(ls target/package/*.deb)
+
+if [[ ! -e $root/complete ]]; then
+    rm -rf "$root"
+    mkdir -p "$root"
+    # The same mirror as this machine's own.
+    mirror=$(awk '$1 == "URIs:" || $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' \
+        $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f))
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,postfix,python3,procps,ca-certificates \
+        bookworm "$root" "$mirror" > "$root.log" || { tail "$root.log"; exit 1; }
+    touch "$root/complete"
+fi
+
+rm -rf "$lab"
+mkdir -p "$lab/stage" "$lab/out" "$lab/layer"
+cp "$package" "$lab/stage/paperround.deb"
+cp tests/package/* "$lab/stage/"
+cp "$shared/sim/arxiv_sim.py" "$lab/stage/"
+# The recorded days, moved by whole weeks so that they end today.
+python3 tests/package/recent.py "$shared/arxiv" "$lab/stage"
+
+# Everything below is undone by the end of this mount namespace.
+export root lab
+unshare --mount --propagation private bash -euc '
+    mount -t tmpfs tmpfs "$lab/layer"
+    mkdir "$lab/layer/upper" "$lab/layer/work" "$lab/layer/root"
+    mount -t overlay overlay -o "lowerdir=$root,upperdir=$lab/layer/upper,workdir=$lab/layer/work" "$lab/layer/root"
+    cd "$lab/layer/root"
+    : > etc/machine-id
+    echo paperround-test > etc/hostname
+    printf "127.0.0.1 localhost paperround-test\n" > etc/hosts
+    printf "[Unit]\nAfter=basic.target\n[Service]\nType=oneshot\nExecStart=/bin/bash /stage/guest.sh\nTimeoutStartSec=900\nExecStopPost=/bin/systemctl poweroff --no-block\n" > etc/systemd/system/guest.service
+    mkdir -p etc/systemd/system/multi-user.target.wants
+    ln -s ../guest.service etc/systemd/system/multi-user.target.wants/guest.service
+    ln -sf /dev/null etc/systemd/system/postfix.service
+    timeout 1000 systemd-nspawn --quiet --directory="$lab/layer/root" --boot --register=no --keep-unit --private-network \
+        --machine=paperround-test --bind-ro="$lab/stage:/stage" --bind="$lab/out:/out" > "$lab/boot.log" 2>&1 < /dev/null
+' || echo "the machine ended with an error; see $lab/boot.log"
+
+cat "$lab/out/results" || true
+n_ok=$(grep -c '^ok' "$lab/out/results" || true)
+n_failed=$(grep -c '^FAILED' "$lab/out/results" || true)
+echo "package: $n_ok claims hold, $n_failed do not"
+if (( n_failed > 0 )) || ! grep -q '^end' "$lab/out/results"; then
+    tail -n 40 "$lab/out/journal" 2> /dev/null || tail -n 20 "$lab/boot.log"
+    exit 1
+fi
