@@ -5,23 +5,59 @@ use std::{fmt::Write as _, path::Path};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Reply, sender};
+use super::{Reply, moment, sender, suppression};
 use crate::{
     app::{self, App, AppError, Exit},
     arxiv::calendar,
-    config::{self, Environment, Loaded},
+    config::{self, Config, Environment, Loaded},
+    model::Suppression,
+    roster::{self, suppression_key},
+    store::StoreError,
 };
 
 /// How many coming slots of each schedule are shown.
 const SLOTS_SHOWN: usize = 3;
 
-/// Reads a configuration with this process's environment and says what [`check`] says of it.
+/// Reads a configuration with the environment of the daemon and says what [`check`] says of it, and who in it is not
+/// mailed.
 ///
 /// # Errors
 ///
 /// Every problem that was found.
-pub fn load_and_check(path: &Path, now: DateTime<Utc>) -> Result<Reply, AppError> {
-    Ok(check(&app::load_config(path, &Environment::from_process())?, now))
+pub(super) async fn in_daemon(app: &App, path: &Path) -> Result<Reply, AppError> {
+    let loaded = app::load_config(path, &Environment::from_process())?;
+    let mut reply = check(&loaded, app.clock.now());
+    reply
+        .output
+        .push_str(&not_mailed(&loaded.config, &suppressions(app).await?));
+    Ok(reply)
+}
+
+/// The subscribers of a configuration who are not mailed whatever it says, each with the reason; nothing if there are none.
+pub fn not_mailed(config: &Config, suppressions: &[Suppression]) -> String {
+    let mut text = String::new();
+    for subscriber in config.subscribers() {
+        let key = suppression_key(&subscriber.address);
+        if let Some(found) = suppressions.iter().find(|suppression| suppression.address == key) {
+            // Writing to a string cannot fail.
+            let _infallible = writeln!(
+                text,
+                "  {}: {} since {} ({}); `paperround suppression remove` undoes it",
+                subscriber.id,
+                suppression::in_words(found.reason),
+                moment(found.since),
+                found.evidence
+            );
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("\nConfigured, but not mailed\n{text}")
+}
+
+async fn suppressions(app: &App) -> Result<Vec<Suppression>, StoreError> {
+    Ok(roster::suppressions(&*app.store).await?.into_values().collect())
 }
 
 /// The configuration in words: who gets what when, and what deserves a second look. Opens nothing.
@@ -160,5 +196,8 @@ pub async fn probe(app: &App) -> Result<Reply, AppError> {
     );
     let began = Instant::now();
     note("mail", began, app.delivery.transport.probe().await);
+    reply
+        .output
+        .push_str(&not_mailed(&app.config, &suppressions(app).await?));
     Ok(reply)
 }

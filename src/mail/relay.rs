@@ -231,7 +231,9 @@ impl RelayConnection {
             if result.is_ok() {
                 if !is_recorded {
                     if let Err(error) = before_data.as_mut().await {
-                        self.session = Some(session);
+                        // The relay waits for a message that will not come: a transaction that is left open would
+                        // swallow the next recipient.
+                        session.quit(&mut self.dialogue).await;
                         return Err(error);
                     }
                     is_recorded = true;
