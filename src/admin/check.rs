@@ -1,9 +1,13 @@
 //! `check`: the configuration in words, and with `--online` everything it connects to.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, io, net::SocketAddr, path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 
 use super::{Reply, moment, sender, suppression};
 use crate::{
@@ -17,6 +21,9 @@ use crate::{
 
 /// How many coming slots of each schedule are shown.
 const SLOTS_SHOWN: usize = 3;
+/// How long, and of how many bytes, the answer of a web part may be that listens already.
+const HEALTH_MAX: Duration = Duration::from_secs(5);
+const HEALTH_BYTES_MAX: u64 = 4096;
 
 /// Reads a configuration with the environment of the daemon and says what [`check`] says of it, and who in it is not
 /// mailed.
@@ -164,6 +171,30 @@ fn transport(config: &config::Config) -> String {
     }
 }
 
+/// Whether the web part could listen there, or does already.
+async fn listener(address: SocketAddr) -> Result<String, String> {
+    match TcpListener::bind(address).await {
+        Ok(_closed_again) => Ok(format!("{address} is free to listen on")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match tokio::time::timeout(HEALTH_MAX, is_ours(address)).await {
+                Ok(Ok(true)) => Ok(format!("{address} answers")),
+                Ok(_) | Err(_) => Err(format!("web.listen: another program holds {address}")),
+            }
+        }
+        Err(error) => Err(format!("web.listen: {address} cannot be opened: {error}")),
+    }
+}
+
+async fn is_ours(address: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await?;
+    let mut answer = Vec::new();
+    stream.take(HEALTH_BYTES_MAX).read_to_end(&mut answer).await?;
+    Ok(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"ok\n"))
+}
+
 /// Tries everything that a run needs, and says what was tried, how it went and how long it took. Sends nothing.
 pub async fn probe(app: &App) -> Result<Reply, AppError> {
     let mut reply = Reply::done(String::new());
@@ -196,6 +227,10 @@ pub async fn probe(app: &App) -> Result<Reply, AppError> {
     );
     let began = Instant::now();
     note("mail", began, app.delivery.transport.probe().await);
+    if let Some(address) = app.config.web.listen {
+        let began = Instant::now();
+        note("web", began, listener(address).await);
+    }
     reply
         .output
         .push_str(&not_mailed(&app.config, &suppressions(app).await?));

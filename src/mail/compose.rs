@@ -127,7 +127,8 @@ impl Composer {
     /// The built-in templates fail on it, which is a mistake in the program.
     pub fn web_page(&self, record: &DigestRecord, papers: &Papers) -> Result<String, RenderError> {
         let links = PersonalLinks::default();
-        with_sources(record, papers, |sources| self.renderer.render(record, sources, &links)).map(|page| page.html)
+        let page = with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
+        Ok(with_landmark(page.html))
     }
 
     /// A mail that is no digest, such as a test or a report: its Message-ID and its signed bytes.
@@ -267,6 +268,21 @@ pub fn with_sources<T>(record: &DigestRecord, papers: &Papers, then: impl FnOnce
     })
 }
 
+/// A page whose readers can jump to what it holds. Mail programs keep no such element, so the mail has none.
+fn with_landmark(mut html: String) -> String {
+    let begin = html
+        .find("<body")
+        .and_then(|body| Some(body + html[body..].find('>')? + 1));
+    let end = html.rfind("</body>");
+    if let (Some(begin), Some(end)) = (begin, end)
+        && begin <= end
+    {
+        html.insert_str(end, "</main>\n");
+        html.insert_str(begin, "\n<main>");
+    }
+    html
+}
+
 fn versioned(paper: &crate::model::PaperRecord) -> VersionedId {
     VersionedId {
         id: paper.id.clone(),
@@ -282,4 +298,20 @@ fn hex(bytes: &[u8]) -> String {
             let _infallible = write!(text, "{byte:02x}");
             text
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_holds_is_its_main_part() {
+        let check = |html: &str, expected: &str| assert_eq!(with_landmark(html.to_owned()), expected);
+        check(
+            "<html><body class=\"b\"><p>x</p></body></html>",
+            "<html><body class=\"b\">\n<main><p>x</p></main>\n</body></html>",
+        );
+        check("<p>x</p>", "<p>x</p>");
+        check("</body><body>", "</body><body>");
+    }
 }

@@ -1007,3 +1007,35 @@ async fn serve_listens_before_it_is_ready_and_answers_until_it_stops() {
     assert!(!log.contains("v1.secret.token"), "{log}");
     assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }
+
+/// What `tests/web-pages.sh` runs: a browser plays the reader.
+#[tokio::test]
+#[ignore = "needs Chromium and Node.js; tests/web-pages.sh installs what it uses and runs it"]
+async fn pages_work_in_a_browser() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut app = Setup::new()
+        .section("[web]\nlisten = \"127.0.0.1:8025\"\npublic_url = \"https://papers.example.org\"\npage = true")
+        .subscriber(ANA, &[GNN, "diffusion"])
+        .start()
+        .await;
+    let abstract_text =
+        "We show what a graph neural network of bounded depth can tell apart, and what it cannot. ".repeat(8);
+    let of_this_day = papers(5).into_iter().map(|paper| paper.summary(&abstract_text));
+    app.announce("2026-02-09", of_this_day);
+    app.announce("2026-02-09", [paper("On diffusion")]);
+    app.run_on("2026-02-10").await;
+    let web = Web::start(&mut app).await;
+    let status = tokio::process::Command::new("node")
+        .arg(root.join("tests/web-pages/pages.mjs"))
+        .arg(format!("http://127.0.0.1:{}", web.port))
+        .args([
+            leave_path(&web.app, ANA),
+            digest_path(&web.app, ANA, 1),
+            feed_path(&web.app, ANA),
+        ])
+        .arg(root.join("target/web-pages/shots"))
+        .status()
+        .await
+        .expect("node starts");
+    assert!(status.success());
+}
