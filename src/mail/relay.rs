@@ -231,9 +231,7 @@ impl RelayConnection {
             if result.is_ok() {
                 if !is_recorded {
                     if let Err(error) = before_data.as_mut().await {
-                        // The relay waits for a message that will not come: a transaction that is left open would
-                        // swallow the next recipient.
-                        session.quit(&mut self.dialogue).await;
+                        self.session = Some(session);
                         return Err(error);
                     }
                     is_recorded = true;
