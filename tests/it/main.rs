@@ -16,3 +16,4 @@ mod mail_checks;
 mod report_cases;
 mod smtp;
 mod volume_cases;
+mod web_cases;
