@@ -2,6 +2,9 @@
 
 pub(crate) mod app;
 pub(crate) mod arxiv;
+pub(crate) mod interfaces;
 pub(crate) mod papers;
 pub(crate) mod program;
+pub(crate) mod service;
+pub(crate) mod simulator;
 pub(crate) mod smtp;
