@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use self::client::Client;
 pub use self::{
     look::{Look, LookError},
+    passes::coverage_keys,
     plan::Choice,
     progress::Progress,
     reconcile::Reconciliation,

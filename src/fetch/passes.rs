@@ -420,6 +420,11 @@ pub(super) fn earliest(earlier: Vec<Option<DateTime<Utc>>>) -> Option<DateTime<U
     all.and_then(|all| all.into_iter().min())
 }
 
+/// Under which keys the coverage of a search may stand: that of its harvests, and those of its queries.
+pub fn coverage_keys(search: &Search) -> (String, Vec<String>) {
+    (harvest_key(search), query_keys(search))
+}
+
 fn deleted(mut document: Versioned<Document>) -> Versioned<Document> {
     document.value.value = None;
     document

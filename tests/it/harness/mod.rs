@@ -8,3 +8,4 @@ pub(crate) mod program;
 pub(crate) mod service;
 pub(crate) mod simulator;
 pub(crate) mod smtp;
+pub(crate) mod web;
