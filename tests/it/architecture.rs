@@ -50,7 +50,8 @@ const FENCED: [(&str, &[&str]); 7] = [
     ("quick_xml::", &["arxiv", "demo", "export"]),
     ("tokio_cron_scheduler::", &["daemon"]),
     ("clap::", &["cli"]),
-    ("axum::", &["http"]),
+    // The demonstration plays arXiv with it.
+    ("axum::", &["http", "demo"]),
     ("prometheus_client::", &["metrics", "http"]),
 ];
 
