@@ -10,7 +10,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use unicode_width::UnicodeWidthStr;
 
 use super::*;
-use crate::model::{ArxivId, Author, CoverageNote, IncompleteKeyword, PaperRecord, SectionRecord, SubscriberId, Term};
+use crate::model::{
+    ArxivId, Author, CoverageNote, IncompleteKeyword, PaperRecord, SectionRecord, Silence, SubscriberId, Term,
+};
 
 type Papers = HashMap<VersionedId, Arc<Paper>>;
 
@@ -121,6 +123,7 @@ fn record(sections: Vec<Vec<PaperRecord>>) -> DigestRecord {
             n_new: 12,
             n_already_sent: 27,
             n_excluded: 2,
+            ..CoverageNote::default()
         },
         shared: false,
     }
@@ -637,6 +640,46 @@ fn a_quiet_mail_says_what_was_covered_and_a_welcome_what_is_watched() {
 }
 
 #[test]
+fn each_silence_has_words_of_its_own_in_both_parts() {
+    let folded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let check = |silence: Silence, sentence: &str, footer: &str| {
+        let mut quiet = record(Vec::new());
+        quiet.kind = DigestKind::Quiet;
+        quiet.coverage.silence = Some(silence);
+        quiet.coverage.announced_from = NaiveDate::from_ymd_opt(2026, 2, 4);
+        let page = rendered(&quiet, &Papers::new());
+        for text in [folded(&page.text), visible(&page.html)] {
+            assert!(text.contains(sentence), "{silence:?}: {text}");
+            assert!(text.contains(&format!("2 excluded; {footer}.")), "{silence:?}: {text}");
+            assert!(
+                text.contains("Announcements of Wed 4 Feb to Mon 9 Feb; 3 of 3"),
+                "{text}"
+            );
+        }
+    };
+    check(
+        Silence::NoAnnouncement,
+        "arXiv has made no announcement since the last mail.",
+        "no announcement since the last mail",
+    );
+    check(
+        Silence::NotYet,
+        "arXiv does not show its latest announcement yet.",
+        "the latest announcement is not shown by arXiv yet",
+    );
+    check(
+        Silence::FetchFailed,
+        "not everything could be fetched. This mail",
+        "not everything could be fetched",
+    );
+    check(
+        Silence::NothingMatched,
+        "Nothing new has matched your keywords",
+        "all was fetched, and nothing new matched",
+    );
+}
+
+#[test]
 fn a_paper_whose_text_is_missing_is_still_linked() {
     let one = paper(1, "T");
     let page = rendered(&record(vec![vec![row(&one, Shown::Full)]]), &Papers::new());
@@ -949,4 +992,50 @@ fn papers_give_way_tier_by_tier_before_any_waits() {
     assert!(fitted.cut.is_empty(), "{} wait", fitted.cut.len());
     let shown: BTreeSet<Shown> = fitted.record.papers().map(|paper| paper.shown).collect();
     assert_eq!(shown, BTreeSet::from([Shown::Line, Shown::Title]));
+}
+
+#[test]
+fn pages_escape_what_they_are_given_and_a_broken_override_of_one_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("web.html.j2"), "{{ web.no_such_thing }}").unwrap();
+    fs::write(dir.path().join("papers.html.j2"), "<p>{{ search.found }}</p>").unwrap();
+    let renderer = Renderer::new(Settings {
+        templates_dir: Some(dir.path().to_owned()),
+        sender_name: "Papers & <b>".to_owned(),
+        ..Settings::default()
+    })
+    .unwrap();
+    let told: Vec<String> = renderer.problems().iter().map(ToString::to_string).collect();
+    assert!(told.len() == 1 && told[0].contains("web.html.j2, line 1: "), "{told:?}");
+    let html = renderer
+        .web_page(&WebPage {
+            headline: "<script>".to_owned(),
+            paragraphs: vec!["a < b".to_owned()],
+            contact: Some("\"x\"@example.org".to_owned()),
+            ..WebPage::default()
+        })
+        .unwrap();
+    assert!(
+        html.contains("<h1>&lt;script&gt;</h1>") && html.contains("a &lt; b"),
+        "{html}"
+    );
+    assert!(
+        html.contains("Papers &amp; &lt;b&gt;") && !html.contains("mailto:\"x"),
+        "{html}"
+    );
+    let page = PapersPage {
+        found: "3 papers & more".to_owned(),
+        ..PapersPage::default()
+    };
+    let one = paper(1, "T");
+    let record = record(vec![vec![row(&one, Shown::Full)]]);
+    let papers = stored(vec![one]);
+    let sources = Sources {
+        papers: &|id| papers.get(id).cloned(),
+        marks: &|_| Marks::default(),
+    };
+    assert_eq!(
+        renderer.papers_page(&page, &record, &sources).unwrap(),
+        "<p>3 papers &amp; more</p>"
+    );
 }
