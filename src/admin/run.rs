@@ -250,8 +250,10 @@ async fn account(app: &App, report: &mut Report, delivered: &Delivered) -> Resul
     Ok(())
 }
 
-/// Keeps the report among the latest for `status`.
+/// Counts the run, and keeps its report among the latest for `status`.
 async fn keep(app: &App, report: &Report) -> Result<(), StoreError> {
+    app.metrics
+        .run_ended(report.is_complete(), Duration::from_millis(report.duration_ms));
     match try_keep(app, report).await {
         // Another worker has thrown away the same old ones.
         Err(StoreError::Conflict(_)) => try_keep(app, report).await,

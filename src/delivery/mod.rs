@@ -30,6 +30,7 @@ use crate::{
         compose::{Composed, Composer},
         pace::Pace,
     },
+    metrics::{self, Metrics},
     model::{
         DigestId, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState, Suppression,
         WorkerId,
@@ -60,6 +61,8 @@ pub struct Context {
     pub transport: Arc<Transport>,
     /// This process.
     pub worker: WorkerId,
+    /// Where attempts are counted.
+    pub metrics: Arc<Metrics>,
     /// How it behaves.
     pub settings: Settings,
 }
@@ -166,6 +169,18 @@ async fn next(
     Ok(ready.pop_front())
 }
 
+/// Why a message is not sent, at the last moment before it would be.
+enum Halt {
+    Cancelled(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// One attempt at one digest, from the lease to the settled outcome.
 async fn attempt(
     ctx: &Context,
@@ -178,7 +193,7 @@ async fn attempt(
         look_at(ctx, &entry.value.digest),
         store::papers_of(&*ctx.store, &entry.value.digest),
     )?;
-    let state = match looked_at {
+    let mut state = match looked_at {
         Addressee::Wanted(state) => *state,
         Addressee::Cancelled(why) => return cancel(ctx, entry, why).await,
     };
@@ -199,6 +214,7 @@ async fn attempt(
             fingerprint(ctx, &mut entry.value, &composed);
             // The store hands the entry on: what is committed before DATA has a newer revision.
             let slot = Mutex::new(entry);
+            let fresh = Mutex::new(state);
             let before_data = async {
                 let mut entry = slot.lock().await;
                 entry.value.begin_data();
@@ -209,19 +225,30 @@ async fn attempt(
                     })
                     .await?;
                 entry.revision += 1;
-                Ok::<(), StoreError>(())
+                // Asked again after that is written. Whoever suppresses an address writes first and then looks for
+                // messages in hand: so either it is seen here, or the message is seen there.
+                match look_at(ctx, &entry.value.digest).await? {
+                    Addressee::Cancelled(why) => Err(Halt::Cancelled(why)),
+                    Addressee::Wanted(state) => {
+                        *fresh.lock().await = *state;
+                        Ok(())
+                    }
+                }
             };
             let sent = courier
                 .send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data)
                 .await;
+            entry = slot.into_inner();
+            state = fresh.into_inner();
             outcome = match sent {
-                Err(StoreError::Conflict(_)) => {
+                Ok(outcome) => outcome,
+                Err(Halt::Cancelled(why)) => return cancel(ctx, entry, why).await,
+                Err(Halt::Store(StoreError::Conflict(_))) => {
                     overtaken(&digest.id);
                     return Ok(());
                 }
-                sent => sent?,
+                Err(Halt::Store(error)) => return Err(error),
             };
-            entry = slot.into_inner();
         }
         Err(error) => {
             let reply = format!("it could not be made: {error}");
@@ -231,6 +258,7 @@ async fn attempt(
             };
         }
     }
+    ctx.metrics.attempted(counted(&outcome));
     watch_the_relay(turn, &outcome).await;
     let Some(settlement) = conclude(ctx, entry, state, &outcome, began).await? else {
         return Ok(());
@@ -243,6 +271,19 @@ async fn attempt(
         Settlement::Returned | Settlement::Split | Settlement::Undeliverable => delivered.failed += 1,
     }
     Ok(())
+}
+
+/// The outcome as it is counted.
+fn counted(outcome: &Outcome) -> metrics::Attempt {
+    match outcome {
+        Outcome::Accepted { .. } => metrics::Attempt::Accepted,
+        Outcome::TransientRecipient { .. } => metrics::Attempt::TransientRecipient,
+        Outcome::TransientRelay { .. } => metrics::Attempt::TransientRelay,
+        Outcome::PermanentRecipient { .. } => metrics::Attempt::PermanentRecipient,
+        Outcome::PermanentMessage { .. } => metrics::Attempt::PermanentMessage,
+        Outcome::Configuration { .. } => metrics::Attempt::Configuration,
+        Outcome::Unconfirmed { .. } => metrics::Attempt::Unconfirmed,
+    }
 }
 
 /// Counts failures of the relay and breaks the turn when they run on; a configuration error breaks it at once.
@@ -527,6 +568,7 @@ async fn cancel(ctx: &Context, entry: Versioned<OutboxEntry>, why: &str) -> Resu
             }
             Err(error) => return Err(error),
             Ok(()) => {
+                ctx.metrics.attempted(metrics::Attempt::Cancelled);
                 tracing::info!(digest.id = number, why, "digest cancelled");
                 return Ok(());
             }

@@ -25,6 +25,7 @@ mod sample;
 mod sentences;
 mod venue;
 mod view;
+mod web;
 mod words;
 mod wrap;
 
@@ -34,6 +35,7 @@ pub use clean::line;
 pub use environment::{TemplateError, TemplateProblem};
 pub use governor::{Fitted, HTML_BYTES_MIN, quoted_printable_len};
 pub use links::doi;
+pub use web::{Button, Form, PapersPage, WebPage};
 
 use environment::Templates;
 use view::Page;

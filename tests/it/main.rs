@@ -17,3 +17,4 @@ mod many_workers;
 mod report_cases;
 mod smtp;
 mod volume_cases;
+mod web_cases;

@@ -6,3 +6,4 @@ pub(crate) mod database;
 pub(crate) mod papers;
 pub(crate) mod program;
 pub(crate) mod smtp;
+pub(crate) mod web;
