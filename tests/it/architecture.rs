@@ -41,7 +41,7 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Libraries that are named in few modules, so that another could take their place there.
-const FENCED: [(&str, &[&str]); 7] = [
+const FENCED: [(&str, &[&str]); 9] = [
     ("tokio_postgres::", &["store"]),
     ("deadpool_postgres::", &["store"]),
     // `app` names our own `store::sled` within a group of imports.
@@ -52,6 +52,9 @@ const FENCED: [(&str, &[&str]); 7] = [
     ("quick_xml::", &["arxiv", "demo", "export"]),
     ("tokio_cron_scheduler::", &["daemon"]),
     ("clap::", &["cli"]),
+    // The demonstration plays arXiv with it.
+    ("axum::", &["http", "demo"]),
+    ("prometheus_client::", &["metrics", "http"]),
 ];
 
 #[test]
