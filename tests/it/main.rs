@@ -14,6 +14,7 @@ mod harvest;
 mod identity_cases;
 mod mail_checks;
 mod many_workers;
+mod recorded_cases;
 mod report_cases;
 mod smtp;
 mod volume_cases;
