@@ -42,8 +42,9 @@ use crate::{
     roster::{Person, Roster},
     run::{self, Empty, EnqueueSettings},
     store::{
-        Store, StoreError,
+        Batch, DocumentKind, Store, StoreError, Versioned, documents,
         memory::MemoryStore,
+        postgres::{self, PostgresStore},
         sled::{FormerLife, SledStore},
     },
     token::{Bearer, Keys, OpaqueId, TokenKey},
@@ -98,6 +99,9 @@ pub enum AppError {
     /// The command cannot be done as asked.
     #[error("{0}")]
     Usage(String),
+    /// Another worker makes a run.
+    #[error("the worker {0} makes the runs on this state; let it, or stop it and try again")]
+    Busy(WorkerId),
     /// The daemon was told to stop while it carried the command out.
     #[error("the daemon was told to stop; nothing is lost, the next run goes on from here")]
     Stopped,
@@ -111,9 +115,11 @@ impl AppError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::Setting(_) => Exit::Configuration,
-            Self::Store(StoreError::InUse(_) | StoreError::Conflict(_)) | Self::Stopped => Exit::Incomplete,
+            Self::Store(StoreError::InUse(_) | StoreError::Conflict(_)) | Self::Stopped | Self::Busy(_) => {
+                Exit::Incomplete
+            }
             Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => Exit::Damaged,
-            Self::Store(StoreError::Io { .. }) => Exit::CannotWrite,
+            Self::Store(StoreError::Io { .. } | StoreError::Unreachable { .. }) => Exit::CannotWrite,
             Self::Usage(_) => Exit::Usage,
             Self::Other(_) => Exit::Failed,
         }
@@ -176,7 +182,9 @@ impl App {
             None => Arc::new(SystemClock),
         };
         let store = open_store(&loaded.config, &*clock, options.dry_run).await?;
-        Self::build(loaded, store, clock)
+        let app = Self::build(loaded, store, clock)?;
+        agree_on_keys(&app).await?;
+        Ok(app)
     }
 
     /// Builds everything around a store that is open already.
@@ -195,6 +203,8 @@ impl App {
         )?;
         app.run_lock = Arc::clone(&self.run_lock);
         app.stop = self.stop.clone();
+        // What this process has claimed stays its own.
+        app.delivery.worker = self.delivery.worker.clone();
         Ok(app)
     }
 
@@ -216,7 +226,18 @@ impl App {
         for problem in renderer.problems() {
             tracing::warn!(template = %problem.file.display(), why = %problem, "a template is refused; the built-in one is used");
         }
-        let fetcher = Arc::new(fetcher(&config, Arc::clone(&store), Arc::clone(&metrics))?);
+        let worker = WorkerId(format!(
+            "{}.{}.{}",
+            machine_name(),
+            process::id(),
+            SystemClock.now().timestamp_millis()
+        ));
+        let fetcher = Arc::new(fetcher(
+            &config,
+            Arc::clone(&store),
+            Arc::clone(&metrics),
+            worker.to_string(),
+        )?);
         let roster = Roster::new(config.subscribers().into_iter().map(person).collect());
         let readers = readers(&roster, &keys);
         let composer = Arc::new(Composer {
@@ -237,7 +258,7 @@ impl App {
             clock: Arc::clone(&clock),
             composer,
             transport: Arc::new(transport(&config)?),
-            worker: WorkerId(format!("{}.{}", process::id(), SystemClock.now().timestamp_millis())),
+            worker,
             metrics: Arc::clone(&metrics),
             settings: delivery_settings(&config),
         };
@@ -266,11 +287,63 @@ fn readers(roster: &Roster, keys: &Keys) -> HashMap<OpaqueId, usize> {
 }
 
 async fn open_store(config: &Config, clock: &dyn Clock, dry_run: bool) -> Result<Arc<dyn Store>, AppError> {
-    let config::StoreConfig::Sled = config.store else {
-        return Err(AppError::Setting(
-            "store.backend: this build has no PostgreSQL store; use \"sled\"".to_owned(),
-        ));
+    let store = match &config.store {
+        config::StoreConfig::Sled => open_sled(config, clock).await?,
+        config::StoreConfig::Postgres(settings) => open_postgres(settings).await?,
     };
+    if dry_run {
+        return Ok(Arc::new(MemoryStore::copy_of(&*store).await?));
+    }
+    Ok(store)
+}
+
+async fn open_postgres(settings: &postgres::Settings) -> Result<Arc<dyn Store>, AppError> {
+    let opened = PostgresStore::open(settings).await?;
+    if opened.created {
+        tracing::warn!(
+            database = %settings.address,
+            "there was no state here: everyone counts as new and starts with first_digest"
+        );
+    }
+    Ok(Arc::new(opened.store))
+}
+
+/// Workers that share a state must sign with the same key: else a mail that goes again has another Message-ID, and
+/// what one worker signs the others do not know.
+async fn agree_on_keys(app: &App) -> Result<(), AppError> {
+    const NOTE: &str = "token-keys";
+    if app.store.claim_ttl().is_none() {
+        return Ok(());
+    }
+    let own = app.delivery.composer.keys.fingerprints();
+    loop {
+        let mut known: Versioned<Vec<String>> = documents::load(&*app.store, DocumentKind::Note, NOTE).await?;
+        // One of the two files may be newer, with a key in front of those that both know.
+        let agrees = known.value.is_empty()
+            || known.value.first().is_some_and(|current| own.contains(current))
+            || own.first().is_some_and(|current| known.value.contains(current));
+        if !agrees {
+            return Err(AppError::Setting(format!(
+                "mail.token_key_file: {} is not the key of the other workers on this database; copy theirs here",
+                app.config.mail.token_key_file.display()
+            )));
+        }
+        if own.iter().all(|key| known.value.contains(key)) {
+            return Ok(());
+        }
+        known.value = own.clone();
+        let batch = Batch {
+            documents: vec![documents::to_write(DocumentKind::Note, NOTE, &known)?],
+            ..Batch::default()
+        };
+        match app.store.commit(batch).await {
+            Err(StoreError::Conflict(_)) => {}
+            done => return Ok(done?),
+        }
+    }
+}
+
+async fn open_sled(config: &Config, clock: &dyn Clock) -> Result<Arc<dyn Store>, AppError> {
     let opened = SledStore::open(&config.state_dir.join("store"), clock.now()).await?;
     if opened.created {
         tracing::warn!(
@@ -293,9 +366,6 @@ async fn open_store(config: &Config, clock: &dyn Clock, dry_run: bool) -> Result
             n_held = held.len(),
             "the process before this one ended while it was sending; its digests go on"
         );
-    }
-    if dry_run {
-        return Ok(Arc::new(MemoryStore::copy_of(&opened.store).await?));
     }
     Ok(Arc::new(opened.store))
 }
@@ -379,9 +449,9 @@ fn sender_name(config: &Config) -> String {
     config.mail.from.name.clone().unwrap_or_else(|| "Paperround".to_owned())
 }
 
-fn fetcher(config: &Config, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Result<Fetcher, AppError> {
+fn fetcher(config: &Config, store: Arc<dyn Store>, metrics: Arc<Metrics>, name: String) -> Result<Fetcher, AppError> {
     let arxiv = &config.arxiv;
-    let gate = Arc::new(Gate::new(store, arxiv.request_interval));
+    let gate = Arc::new(Gate::new(store, arxiv.request_interval, name));
     let settings = ClientSettings {
         contact: arxiv
             .contact
@@ -485,12 +555,17 @@ fn relay_settings(relay: &config::Relay) -> RelaySettings {
     }
 }
 
+/// What this machine calls itself; empty where it does not.
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 /// This machine's name where it is a full one, else an address literal (RFC 5321, 4.1.3): relays refuse bare names.
 fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
+    let name = machine_name();
     if name.contains('.') {
-        name.to_owned()
+        name
     } else {
         "[127.0.0.1]".to_owned()
     }

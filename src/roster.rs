@@ -10,6 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use ring::digest::{Context, SHA256};
 
 use crate::{
     model::{Definition, SubscriberId, SubscriberState, Suppression},
@@ -70,6 +71,18 @@ impl Roster {
     /// One person.
     pub fn get(&self, id: &SubscriberId) -> Option<&Arc<Person>> {
         self.by_id.get(id).map(|index| &self.people[*index])
+    }
+
+    /// What identifies who subscribes to what: workers that share a state must agree on it.
+    pub fn fingerprint(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        let mut people: Vec<&Arc<Person>> = self.people.iter().collect();
+        people.sort_by(|a, b| a.id.cmp(&b.id));
+        for person in people {
+            context.update(format!("{:?}\n", (&person.id, &person.address, &person.keywords)).as_bytes());
+        }
+        let digest = context.finish();
+        digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The person with that lasting name or address.

@@ -170,6 +170,14 @@ impl Keys {
         format!("{TOKEN_VERSION}.{kid}.{payload}.{mac}")
     }
 
+    /// What identifies each key without telling it, the current one first: workers that share a state must agree.
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.0
+            .iter()
+            .map(|key| format!("{}:{}", key.kid, to_base32(&key.code(b"fingerprint", b"")[..ID_BYTES])))
+            .collect()
+    }
+
     fn current(&self) -> &TokenKey {
         &self.0[0] // `new` refuses an empty ring.
     }

@@ -82,7 +82,10 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
         // Writing to a string cannot fail.
         let _infallible = writeln!(text, "{words}");
     };
-    line(format_args!("state: {}", config.state_dir.display()));
+    match &config.store {
+        config::StoreConfig::Sled => line(format_args!("state: {}", config.state_dir.display())),
+        database @ config::StoreConfig::Postgres(_) => line(format_args!("state: {database}")),
+    }
     line(format_args!(
         "mail: from {} by {}",
         config.mail.from.address,
@@ -213,11 +216,7 @@ pub async fn probe(app: &App) -> Result<Reply, AppError> {
     note(
         "state",
         began,
-        app.store
-            .ping()
-            .await
-            .map(|()| "opened and readable".to_owned())
-            .map_err(|error| error.to_string()),
+        app.store.describe().await.map_err(|error| error.to_string()),
     );
     let began = Instant::now();
     note(

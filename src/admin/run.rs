@@ -10,12 +10,15 @@ use crate::{
     app::{App, AppError, Exit},
     delivery::{self, Delivered},
     model::{EntryState, Slot, SubscriberId},
-    run::{self, Recorded, Report, SlotBook},
+    run::{self, Recorded, Report, SlotBook, claim},
     store::{self, Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
 };
 
 /// A run gives mails that failed for a passing reason one more chance after this long.
 const SECOND_CHANCE: Duration = Duration::from_secs(1);
+/// How much longer than a claim holds a run waits for it, and how often it looks.
+const CLAIM_MARGIN: Duration = Duration::from_secs(5);
+const CLAIM_INTERVAL: Duration = Duration::from_millis(200);
 /// How many reports are kept for `status`.
 const REPORTS_KEPT: usize = 30;
 
@@ -89,6 +92,41 @@ async fn run_for(
     stop: &CancellationToken,
 ) -> Result<Report, AppError> {
     let _alone = app.run_lock.lock().await;
+    let (store, worker, people_of) = (&*app.store, &app.delivery.worker, app.roster.fingerprint());
+    take_claim(app, &people_of, stop).await?;
+    let lost = stop.child_token();
+    let run = run_alone(app, people, slot, &lost);
+    let report = claim::keep(store, worker, &people_of, &lost, run).await;
+    claim::give_back(store, worker).await?;
+    report
+}
+
+/// Waits for the claim for as long as a dead worker may still hold it.
+async fn take_claim(app: &App, people: &str, stop: &CancellationToken) -> Result<(), AppError> {
+    let ttl = app
+        .store
+        .claim_ttl()
+        .and_then(|ttl| ttl.to_std().ok())
+        .unwrap_or_default();
+    let began = tokio::time::Instant::now();
+    while let Some(holder) = claim::claim(&*app.store, &app.delivery.worker, people).await? {
+        if began.elapsed() > ttl + CLAIM_MARGIN {
+            return Err(AppError::Busy(holder.worker));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CLAIM_INTERVAL) => {}
+            () = stop.cancelled() => return Err(AppError::Stopped),
+        }
+    }
+    Ok(())
+}
+
+async fn run_alone(
+    app: &App,
+    people: &[SubscriberId],
+    slot: Option<Slot>,
+    stop: &CancellationToken,
+) -> Result<Report, AppError> {
     let began = tokio::time::Instant::now();
     let mut report = Report {
         slot,
@@ -142,14 +180,15 @@ pub async fn fetch(app: &App) -> Result<Fetch, StoreError> {
     })
 }
 
-/// Assembles and sends the digests of the people whose slot has come.
+/// Assembles and sends the digests of the people whose slot has come. `None` if it was broken off before all of them
+/// were assembled.
 pub async fn serve_slots(
     app: &App,
     people: &[SubscriberId],
     slot: Option<Slot>,
     fetch: &Fetch,
     stop: &CancellationToken,
-) -> Result<Report, StoreError> {
+) -> Result<Option<Report>, StoreError> {
     let _alone = app.run_lock.lock().await;
     let began = tokio::time::Instant::now();
     let mut report = Report {
@@ -158,14 +197,18 @@ pub async fn serve_slots(
         duration_ms: 0,
         ..fetch.report.clone()
     };
-    run::assemble_and_enqueue(&app.run, &app.roster, people, &fetch.recorded, &mut report).await?;
+    // Each digest is enqueued by one write, so that it may be broken off between any two.
+    tokio::select! {
+        enqueued = run::assemble_and_enqueue(&app.run, &app.roster, people, &fetch.recorded, &mut report) => drop(enqueued?),
+        () = stop.cancelled() => return Ok(None),
+    }
     let delivered = delivery::deliver(&app.delivery, app.clock.now(), stop).await?;
     account(app, &mut report, &delivered).await?;
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     keep(app, &report).await?;
     log(&report);
     super::export::publish(app, &fetch.recorded.incomplete).await?;
-    Ok(report)
+    Ok(Some(report))
 }
 
 /// Sends what is due, and once more what failed for a passing reason: a relay that dropped one connection
@@ -211,6 +254,14 @@ async fn account(app: &App, report: &mut Report, delivered: &Delivered) -> Resul
 async fn keep(app: &App, report: &Report) -> Result<(), StoreError> {
     app.metrics
         .run_ended(report.is_complete(), Duration::from_millis(report.duration_ms));
+    match try_keep(app, report).await {
+        // Another worker has thrown away the same old ones.
+        Err(StoreError::Conflict(_)) => try_keep(app, report).await,
+        done => done,
+    }
+}
+
+async fn try_keep(app: &App, report: &Report) -> Result<(), StoreError> {
     let kept = documents::load_all::<Report>(&*app.store, DocumentKind::Run).await?;
     let key = report.began.map_or_else(String::new, |began| {
         began.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)

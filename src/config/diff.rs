@@ -64,10 +64,10 @@ fn diff_settings(old: &Config, new: &Config, changes: &mut Changes) {
 }
 
 fn diff_secrets(old: &Config, new: &Config, changes: &mut Changes) {
-    if let (StoreConfig::Postgres { .. }, StoreConfig::Postgres { .. }) = (&old.store, &new.store)
-        && old.store != new.store
+    if let (StoreConfig::Postgres(before), StoreConfig::Postgres(after)) = (&old.store, &new.store)
+        && before.address != after.address
     {
-        changes.lines.push("store.url: another address".to_owned());
+        changes.lines.push("store.url: another address or password".to_owned());
         changes.needs_restart.push("store.url".to_owned());
     }
     if let (Transport::Smtp(before), Transport::Smtp(after)) = (&old.mail.transport, &new.mail.transport) {

@@ -51,7 +51,7 @@ pub use problems::{Place, Problem, Problems};
 pub use relay::{Auth, Credentials, PASSWORD_CREDENTIAL, Relay, Tls};
 pub use report::Report;
 pub use resolve::Resolved;
-pub use store::StoreConfig;
+pub use store::{DATABASE_CREDENTIAL, StoreConfig};
 pub use web::Web;
 
 use environment::Base;
@@ -237,7 +237,7 @@ fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) 
         mail: Mail::read(root.section("mail"), &context),
         digest: Digest::read(root.section("digest"), &base),
         web: Web::read(root.section("web")),
-        store: StoreConfig::read(root.section("store"), &absolute),
+        store: StoreConfig::read(root.section("store"), &context),
         report: Report::read(root.section("report")),
         page: Page::read(root.section("page"), &base),
         files: std::iter::once(absolute.clone())

@@ -987,6 +987,8 @@ fn every_commented_key_of_the_shipped_file_can_be_used_and_shows_its_default() {
     bench.write("templates/digest.txt.j2", "");
     bench.write("relay-ca.pem", "");
     bench.write("smtp-password", "hunter2\n");
+    bench.write("database-password", "hunter2\n");
+    bench.write("database-ca.pem", "");
     for file in ["dkim.pem", "dkim-ed25519.pem"] {
         bench.write(file, "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n");
     }

@@ -14,6 +14,7 @@ use crate::{
     admin::Reply,
     app::{self, App, AppError, Exit, Options},
     config::{self, Environment},
+    run::claim,
     store::StoreError,
 };
 
@@ -51,8 +52,10 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
         stop: app.stop.clone(),
         bell: Bell::default(),
     });
-    match socket::listen(&socket_path) {
+    let mut is_door_ours = false;
+    match socket::listen(&socket_path).await {
         Ok(listener) => {
+            is_door_ours = true;
             tokio::spawn(socket::answer(listener, Arc::clone(&shared)));
         }
         Err(error) => tracing::warn!(
@@ -120,8 +123,13 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     if let Err(error) = scheduler.shutdown().await {
         tracing::debug!(%error, "the bell did not stop");
     }
-    // The file is only a door; that it cannot be removed harms nobody.
-    let _left_behind = std::fs::remove_file(&socket_path);
+    if is_door_ours {
+        // The file is only a door; that it cannot be removed harms nobody.
+        let _left_behind = std::fs::remove_file(&socket_path);
+    }
+    if let Err(error) = claim::give_back(&*app.store, &app.delivery.worker).await {
+        tracing::debug!(%error, "the run claim is left to run out");
+    }
     match ended {
         Ok(Ok(())) => {
             tracing::info!("stopped");
@@ -139,11 +147,12 @@ fn broken_off() {
 /// The brain: one turn after each ring, until told to stop.
 async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError> {
     let mut memory = turn::Memory::default();
-    let mut next_slot = None;
+    let mut next = turn::Next::default();
     loop {
         tokio::select! {
             () = shared.bell.wait() => {}
-            () = until(&shared, next_slot) => {}
+            () = until(&shared, next.at) => {}
+            () = until_passed_over(&shared, next.claimed.as_deref()) => {}
         }
         if shared.stop.is_cancelled() {
             return Ok(());
@@ -151,16 +160,35 @@ async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError>
         let app = shared.app();
         if !note_clock(&*app.store, app.clock.now()).await? {
             tracing::error!(
-                "the clock is more than an hour behind what this daemon has seen; nothing is done until it is right"
+                "the clock is more than an hour behind what this daemon has seen, or away from the database's; nothing is done until it is right"
             );
             pulse.beat();
-            next_slot = None;
+            next = turn::Next::default();
             continue;
         }
         pulse.begin();
-        next_slot = turn::turn(&app, &mut memory, &shared.stop).await?;
+        next = match turn::turn(&app, &mut memory, &shared.stop).await {
+            // Where several workers share the state: nothing is lost, the next turn looks again.
+            Err(StoreError::Conflict(what)) => {
+                tracing::warn!(
+                    what,
+                    "another worker was faster; this one looks again at the next minute"
+                );
+                turn::Next::default()
+            }
+            done => done?,
+        };
         pulse.beat();
     }
+}
+
+/// Keeps the run claim alive between turns, so that the runs stay with one worker; returns when it is lost.
+async fn until_passed_over(shared: &Shared, claimed: Option<&str>) {
+    let Some(people) = claimed else {
+        return std::future::pending().await;
+    };
+    let app = shared.app();
+    claim::until_lost(&*app.store, &app.delivery.worker, people).await;
 }
 
 /// Sleeps until a slot that comes before the bell rings again; for ever, if there is none.
@@ -252,7 +280,11 @@ fn greet(app: &App, config_path: &Path) {
 
 async fn feed_watchdog(app: &App, pulse: &Pulse) {
     let answers = tokio::time::timeout(PING_MAX, app.store.ping()).await;
-    if pulse.is_alive() && matches!(answers, Ok(Ok(()))) {
+    let is_away = app.store.claim_ttl().is_some() && !matches!(answers, Ok(Ok(())));
+    if pulse.is_alive() && is_away {
+        // A new process would find the database no better, and forget which mails were accepted meanwhile.
+        notify::alive("the database does not answer");
+    } else if pulse.is_alive() && matches!(answers, Ok(Ok(()))) {
         notify::alive("serving");
     } else {
         tracing::error!("the scheduler or the store does not move; the watchdog is not fed");

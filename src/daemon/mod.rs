@@ -53,6 +53,10 @@ pub async fn refuse_if_served(store: &dyn Store) -> Result<(), AppError> {
 
 /// Notes that a daemon uses the state, and the highest moment seen. Returns whether the clock can be believed.
 async fn note_clock(store: &dyn Store, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    // Several machines note the same moment: one whose clock is wrong must not stop the others.
+    if store.claim_ttl().is_some() && (store.shared_now().await? - now).abs() > CLOCK_BEHIND_MAX {
+        return Ok(false);
+    }
     let mut served: Versioned<Served> = documents::load(store, DocumentKind::Note, NOTE).await?;
     if served
         .value
@@ -69,12 +73,15 @@ async fn note_clock(store: &dyn Store, now: DateTime<Utc>) -> Result<bool, Store
         served.value.since.get_or_insert(now);
         served.value.high_water = Some(now);
         let document = documents::to_write(DocumentKind::Note, NOTE, &served)?;
-        store
-            .commit(Batch {
-                documents: vec![document],
-                ..Batch::default()
-            })
-            .await?;
+        let batch = Batch {
+            documents: vec![document],
+            ..Batch::default()
+        };
+        match store.commit(batch).await {
+            // Another worker has noted the same just now.
+            Ok(()) | Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(true)
 }

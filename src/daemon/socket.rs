@@ -62,10 +62,16 @@ async fn exchange(mut stream: UnixStream, command: &Command) -> io::Result<Reply
     Ok(serde_json::from_slice(&reply)?)
 }
 
-/// Opens the socket. One that a dead daemon left behind is replaced: that it is dead is proven by the store, which
-/// this process holds.
-pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
+/// Opens the socket. One that a dead daemon left behind is replaced; one that answers belongs to another worker on the
+/// same database, and stays its own.
+pub(super) async fn listen(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt;
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another worker listens there; give each its own state_dir on one machine",
+        ));
+    }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -10,13 +10,15 @@ use crate::{
     app::App,
     delivery,
     fetch::Search,
-    model::{Definition, Slot, SubscriberId},
-    run::{self, SlotBook},
+    model::{Definition, Slot, SubscriberId, WorkerId},
+    run::{self, SlotBook, claim},
     store::StoreError,
 };
 
 /// An incomplete keyword is asked again after this long.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(30);
+/// While another worker puts digests together, it is looked for them this often.
+const FOLLOW_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 /// How much earlier than the slot a fetch begins, besides the time that the last one took.
 const LEAD: TimeDelta = TimeDelta::minutes(10);
 
@@ -36,17 +38,83 @@ pub(super) struct Memory {
     late: BTreeMap<SubscriberId, Slot>,
     /// Who was served while something was missing.
     short: BTreeSet<SubscriberId>,
+    /// Whose configured subscribers were found to be others.
+    strange: Option<WorkerId>,
 }
 
-/// Looks at what is due and does it. Returns when the next slot comes, which may be before the bell rings again.
-pub(super) async fn turn(
+/// What follows a turn.
+#[derive(Debug, Default)]
+pub(super) struct Next {
+    /// When to look again, which may be before the bell rings.
+    pub(super) at: Option<DateTime<Utc>>,
+    /// What identifies the subscribers of this worker, if it holds the run claim and must keep it alive.
+    pub(super) claimed: Option<String>,
+}
+
+/// Looks at what is due and does it.
+///
+/// Of several workers on one state one makes the runs; the others send what is on its way.
+pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToken) -> Result<Next, StoreError> {
+    // First, so that nobody who has left is sent one more digest.
+    admin::read_maildir(app).await?;
+    let (store, worker) = (&*app.store, &app.delivery.worker);
+    if store.claim_ttl().is_none() {
+        let at = make_runs(app, memory, stop).await?;
+        return Ok(Next { at, claimed: None });
+    }
+    let people = app.roster.fingerprint();
+    let Some(holder) = claim::claim(store, worker, &people).await? else {
+        let lost = stop.child_token();
+        let at = claim::keep(store, worker, &people, &lost, make_runs(app, memory, &lost)).await?;
+        return Ok(Next {
+            at,
+            claimed: (!lost.is_cancelled()).then_some(people),
+        });
+    };
+    // What was fetched and who waits is the other's business now.
+    let strange = memory.strange.take();
+    *memory = Memory::default();
+    let is_strange = holder.people != people;
+    if is_strange && strange.as_ref() != Some(&holder.worker) {
+        tracing::warn!(
+            holder = %holder.worker,
+            "the worker that makes the runs has other subscribers or keywords configured than this one; make them the same"
+        );
+    }
+    memory.strange = is_strange.then_some(holder.worker);
+    let at = send_along(app, stop).await?;
+    Ok(Next { at, claimed: None })
+}
+
+/// Sends what another worker has put together.
+async fn send_along(app: &App, stop: &CancellationToken) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let now = app.clock.now();
+    let next_slot = next_slot(app, now);
+    if app.store.next_due().await?.is_none_or(|next| next > now) {
+        return Ok(next_slot);
+    }
+    let delivered = delivery::deliver(&app.delivery, now, stop).await?;
+    match &delivered.stopped {
+        Some(why) => tracing::error!(why, "sending stopped early; the rest goes later"),
+        // More may be on its way already.
+        None if delivered.accepted > 0 => return Ok(Some(app.clock.now() + FOLLOW_INTERVAL)),
+        None => {}
+    }
+    Ok(next_slot)
+}
+
+fn next_slot(app: &App, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let people = app.roster.people().iter();
+    people.map(|person| person.schedule.next_after(now)).min()
+}
+
+/// Fetches, puts together and sends what is due.
+async fn make_runs(
     app: &App,
     memory: &mut Memory,
     stop: &CancellationToken,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
     let now = app.clock.now();
-    // First, so that nobody who has left is sent one more digest.
-    admin::read_maildir(app).await?;
     let mut slots = SlotBook::load(&*app.store).await?;
     let mut due: BTreeMap<SubscriberId, Slot> = std::mem::take(&mut memory.late);
     for person in app.roster.people() {
@@ -54,12 +122,7 @@ pub(super) async fn turn(
             due.insert(person.id.clone(), slot);
         }
     }
-    let next_slot = app
-        .roster
-        .people()
-        .iter()
-        .map(|person| person.schedule.next_after(now))
-        .min();
+    let next_slot = next_slot(app, now);
     slots.save(&*app.store).await?;
     let lead = LEAD
         + memory
@@ -99,7 +162,9 @@ pub(super) async fn turn(
                 .short
                 .extend(people.iter().filter(|id| n_incomplete(app, id, fetch) > 0).cloned());
             let slot = due.into_values().max_by_key(|slot| slot.at);
-            let report = admin::serve_slots(app, &people, slot, fetch, stop).await?;
+            let Some(report) = admin::serve_slots(app, &people, slot, fetch, stop).await? else {
+                return Ok(None);
+            };
             slots.complete(&*app.store).await?;
             admin::conclude(app, report.is_complete()).await?;
             return Ok(next_slot);

@@ -8,7 +8,7 @@ mod settle;
 mod transport;
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -36,11 +36,13 @@ use crate::{
         WorkerId,
     },
     roster::{self, masked},
-    store::{self, Batch, Document, DocumentKind, Store, StoreError, Versioned, documents},
+    store::{self, Batch, Document, DocumentKind, DueBy, Store, StoreError, Versioned, documents},
 };
 
 /// How long a lease holds: longer than all limits of one dialogue together.
 const LEASE_TTL: TimeDelta = TimeDelta::minutes(45);
+/// How many digests are leased together: one write for all of them.
+const LEASED_TOGETHER: usize = 8;
 /// After this many failures of the relay running, the pump stops and tries again later.
 const BREAKER_FAILURES: u32 = 3;
 /// How often a write that somebody else overtook is decided again.
@@ -100,12 +102,17 @@ pub async fn deliver(ctx: &Context, horizon: DateTime<Utc>, stop: &CancellationT
     let couriers = (0..ctx.settings.connections.max(1)).map(|_| courier(ctx, horizon, stop, &turn, &pace));
     let results = join_all(couriers).await;
     results.into_iter().collect::<Result<Vec<()>, _>>()?;
+    for entry in turn.ready.into_inner() {
+        unlease(ctx, entry).await?;
+    }
     Ok(turn.delivered.into_inner())
 }
 
 /// What the couriers of one turn share.
 #[derive(Debug, Default)]
 struct Turn {
+    /// Leased, and not yet in anybody's hands.
+    ready: Mutex<VecDeque<Versioned<OutboxEntry>>>,
     delivered: Mutex<Delivered>,
     attempted: Mutex<HashSet<DigestId>>,
     failures_running: AtomicU32,
@@ -123,7 +130,7 @@ async fn courier(
     // Entries that failed in this turn and are due again before its horizon: not twice in one turn.
     let mut aside = Vec::new();
     while !stop.is_cancelled() && !turn.is_broken.load(Ordering::Relaxed) {
-        let Some(entry) = ctx.store.lease_due(&ctx.worker, horizon, LEASE_TTL, 1).await?.pop() else {
+        let Some(entry) = next(ctx, horizon, turn).await? else {
             break;
         };
         if !turn.attempted.lock().await.insert(entry.value.digest.id.clone()) {
@@ -141,6 +148,25 @@ async fn courier(
     }
     courier.close().await;
     Ok(())
+}
+
+/// The next digest that is due, leased to this worker.
+async fn next(
+    ctx: &Context,
+    horizon: DateTime<Utc>,
+    turn: &Turn,
+) -> Result<Option<Versioned<OutboxEntry>>, StoreError> {
+    // Held while the store is asked: the other couriers wait for the same answer.
+    let mut ready = turn.ready.lock().await;
+    if ready.is_empty() {
+        let by = DueBy {
+            horizon,
+            now: ctx.clock.now(),
+        };
+        let leased = ctx.store.lease_due(&ctx.worker, by, LEASE_TTL, LEASED_TOGETHER).await?;
+        ready.extend(leased);
+    }
+    Ok(ready.pop_front())
 }
 
 /// Why a message is not sent, at the last moment before it would be.
@@ -163,9 +189,14 @@ async fn attempt(
     turn: &Turn,
 ) -> Result<(), StoreError> {
     let began = ctx.clock.now();
-    if let Some(why) = cancelled(ctx, &entry.value.digest).await? {
-        return cancel(ctx, entry, why).await;
-    }
+    let (looked_at, papers) = tokio::try_join!(
+        look_at(ctx, &entry.value.digest),
+        store::papers_of(&*ctx.store, &entry.value.digest),
+    )?;
+    let mut state = match looked_at {
+        Addressee::Wanted(state) => *state,
+        Addressee::Cancelled(why) => return cancel(ctx, entry, why).await,
+    };
     if ctx.settings.policy.hold_unconfirmed && entry.value.n_unconfirmed > 0 && !entry.value.is_released {
         // The process before this one may have sent it.
         tracing::error!(
@@ -174,22 +205,16 @@ async fn attempt(
         );
         entry.value.state = EntryState::Held;
         turn.delivered.lock().await.unconfirmed += 1;
-        return ctx
-            .store
-            .commit(Batch {
-                entries: vec![entry],
-                ..Batch::default()
-            })
-            .await;
+        return unless_overtaken(ctx, entry).await;
     }
     let (digest, message_id) = (entry.value.digest.clone(), entry.value.message_id.clone());
     let outcome;
-    let papers = store::papers_of(&*ctx.store, &digest).await?;
     match ctx.composer.compose(&digest, &message_id, &papers) {
         Ok(composed) => {
             fingerprint(ctx, &mut entry.value, &composed);
             // The store hands the entry on: what is committed before DATA has a newer revision.
             let slot = Mutex::new(entry);
+            let fresh = Mutex::new(state);
             let before_data = async {
                 let mut entry = slot.lock().await;
                 entry.value.begin_data();
@@ -202,18 +227,26 @@ async fn attempt(
                 entry.revision += 1;
                 // Asked again after that is written. Whoever suppresses an address writes first and then looks for
                 // messages in hand: so either it is seen here, or the message is seen there.
-                match cancelled(ctx, &entry.value.digest).await? {
-                    Some(why) => Err(Halt::Cancelled(why)),
-                    None => Ok(()),
+                match look_at(ctx, &entry.value.digest).await? {
+                    Addressee::Cancelled(why) => Err(Halt::Cancelled(why)),
+                    Addressee::Wanted(state) => {
+                        *fresh.lock().await = *state;
+                        Ok(())
+                    }
                 }
             };
             let sent = courier
                 .send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data)
                 .await;
             entry = slot.into_inner();
+            state = fresh.into_inner();
             outcome = match sent {
                 Ok(outcome) => outcome,
                 Err(Halt::Cancelled(why)) => return cancel(ctx, entry, why).await,
+                Err(Halt::Store(StoreError::Conflict(_))) => {
+                    overtaken(&digest.id);
+                    return Ok(());
+                }
                 Err(Halt::Store(error)) => return Err(error),
             };
         }
@@ -227,7 +260,9 @@ async fn attempt(
     }
     ctx.metrics.attempted(counted(&outcome));
     watch_the_relay(turn, &outcome).await;
-    let settlement = conclude(ctx, entry, &outcome, began).await?;
+    let Some(settlement) = conclude(ctx, entry, state, &outcome, began).await? else {
+        return Ok(());
+    };
     let mut delivered = turn.delivered.lock().await;
     match settlement {
         Settlement::Accepted => delivered.accepted += 1,
@@ -269,17 +304,23 @@ async fn watch_the_relay(turn: &Turn, outcome: &Outcome) {
     }
 }
 
-/// Writes the outcome: entry, subscriber and, on evidence, a suppression in one batch.
+/// Writes the outcome: entry, subscriber and, on evidence, a suppression in one batch. `None` if the digest is another
+/// worker's by now, and the outcome with it.
 async fn conclude(
     ctx: &Context,
-    entry: Versioned<OutboxEntry>,
+    own: Versioned<OutboxEntry>,
+    state: Versioned<SubscriberState>,
     outcome: &Outcome,
     began: DateTime<Utc>,
-) -> Result<Settlement, StoreError> {
+) -> Result<Option<Settlement>, StoreError> {
     let now = ctx.clock.now();
+    let (mut entry, mut state) = (own, Some(state));
     for _ in 0..CONFLICTS_MAX {
-        let mut entry = entry.clone();
-        let mut state = subscriber(ctx, &entry.value.digest.id).await?;
+        let former = entry.clone();
+        let mut state = match state.take() {
+            Some(state) => state,
+            None => subscriber(ctx, &entry.value.digest.id).await?,
+        };
         let (settlement, suppression) = settle(
             &mut entry.value,
             &mut state.value,
@@ -295,17 +336,75 @@ async fn conclude(
         if let Some(suppression) = &suppression {
             batch.documents.push(suppress(ctx, suppression).await?);
         }
-        log(&entry.value, outcome, &settlement, suppression.as_ref());
+        let written = entry.value.clone();
         batch.entries.push(entry);
         batch.subscribers.push(state);
         match ctx.store.commit(batch).await {
-            // Only the subscriber's state can have been changed by others: the entry is leased to us.
-            Err(StoreError::Conflict(_)) => {}
+            Err(StoreError::Conflict(_)) => match still_ours(ctx, former, outcome).await? {
+                Some(present) => entry = present,
+                None => return Ok(None),
+            },
             Err(error) => return Err(error),
-            Ok(()) => return Ok(settlement),
+            Ok(()) => {
+                log(&written, outcome, &settlement, suppression.as_ref());
+                return Ok(Some(settlement));
+            }
         }
     }
     Err(StoreError::Conflict(format!("digest {}", entry.value.digest.id.number)))
+}
+
+/// The entry on which an outcome is to be settled after a conflict: as it was, if only the subscriber's state has
+/// changed. If the lease has run out meanwhile, the relay's word that it took the mail still counts, as long as nobody
+/// else has begun to send it: written now, it keeps them from it.
+async fn still_ours(
+    ctx: &Context,
+    own: Versioned<OutboxEntry>,
+    outcome: &Outcome,
+) -> Result<Option<Versioned<OutboxEntry>>, StoreError> {
+    let id = &own.value.digest.id;
+    let Some(present) = ctx.store.entry(id).await? else {
+        overtaken(id);
+        return Ok(None);
+    };
+    if present.revision == own.revision {
+        return Ok(Some(own));
+    }
+    let is_untouched = match &present.value.state {
+        EntryState::Due | EntryState::Held => true,
+        EntryState::Leased(lease) => !lease.data_begun,
+        EntryState::Accepted { .. } | EntryState::Ended { .. } => false,
+    };
+    if is_untouched && matches!(outcome, Outcome::Accepted { .. }) {
+        return Ok(Some(present));
+    }
+    overtaken(id);
+    Ok(None)
+}
+
+/// Says that a digest is not this worker's any more.
+fn overtaken(id: &DigestId) {
+    tracing::warn!(
+        subscriber.id = masked(&id.subscriber),
+        digest.id = id.number,
+        "the lease on a digest ran out, and another worker or command has it now; this one leaves it to them"
+    );
+}
+
+/// Writes an entry that this worker has leased, unless it is another's by now.
+async fn unless_overtaken(ctx: &Context, entry: Versioned<OutboxEntry>) -> Result<(), StoreError> {
+    let id = entry.value.digest.id.clone();
+    let batch = Batch {
+        entries: vec![entry],
+        ..Batch::default()
+    };
+    match ctx.store.commit(batch).await {
+        Err(StoreError::Conflict(_)) => {
+            overtaken(&id);
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 fn log(entry: &OutboxEntry, outcome: &Outcome, settlement: &Settlement, suppression: Option<&Suppression>) {
@@ -408,31 +507,36 @@ fn domain(message_id: &str) -> &str {
         .map_or("localhost.invalid", |(_, domain)| domain)
 }
 
-/// Why a digest must not go any more, if so.
-async fn cancelled(ctx: &Context, digest: &DigestRecord) -> Result<Option<&'static str>, StoreError> {
+/// Whether a digest may still go.
+enum Addressee {
+    /// To somebody in this state.
+    Wanted(Box<Versioned<SubscriberState>>),
+    /// No, and why.
+    Cancelled(&'static str),
+}
+
+async fn look_at(ctx: &Context, digest: &DigestRecord) -> Result<Addressee, StoreError> {
     let key = roster::suppression_key(&digest.address);
-    if ctx
-        .store
-        .document(DocumentKind::Suppression, &key)
-        .await?
-        .value
-        .value
-        .is_some()
-    {
-        return Ok(Some("the address is suppressed"));
-    }
-    let state = subscriber(ctx, &digest.id).await?;
+    let (suppression, state) = tokio::try_join!(
+        ctx.store.document(DocumentKind::Suppression, &key),
+        subscriber(ctx, &digest.id),
+    )?;
     let is_paused = state.value.paused_until.is_some_and(|until| until > ctx.clock.now());
-    Ok(match (state.value.absent, is_paused) {
-        (true, _) => Some("the subscriber is no longer configured"),
-        (_, true) => Some("the subscriber is paused"),
-        _ => None,
+    Ok(if suppression.value.value.is_some() {
+        Addressee::Cancelled("the address is suppressed")
+    } else if state.value.absent {
+        Addressee::Cancelled("the subscriber is no longer configured")
+    } else if is_paused {
+        Addressee::Cancelled("the subscriber is paused")
+    } else {
+        Addressee::Wanted(Box::new(state))
     })
 }
 
 /// Ends a digest that must not go any more. Its papers return to pending, unless somebody may have them.
 async fn cancel(ctx: &Context, entry: Versioned<OutboxEntry>, why: &str) -> Result<(), StoreError> {
     let now = ctx.clock.now();
+    let (id, revision) = (entry.value.digest.id.clone(), entry.revision);
     for _ in 0..CONFLICTS_MAX {
         let mut entry = entry.clone();
         let mut state = subscriber(ctx, &entry.value.digest.id).await?;
@@ -455,7 +559,13 @@ async fn cancel(ctx: &Context, entry: Versioned<OutboxEntry>, why: &str) -> Resu
             })
             .await
         {
-            Err(StoreError::Conflict(_)) => {}
+            Err(StoreError::Conflict(_)) => {
+                let present = ctx.store.entry(&id).await?;
+                if present.is_none_or(|present| present.revision != revision) {
+                    overtaken(&id);
+                    return Ok(());
+                }
+            }
             Err(error) => return Err(error),
             Ok(()) => {
                 ctx.metrics.attempted(metrics::Attempt::Cancelled);
@@ -486,12 +596,7 @@ async fn suppress(ctx: &Context, suppression: &Suppression) -> Result<Versioned<
 async fn unlease(ctx: &Context, mut entry: Versioned<OutboxEntry>) -> Result<(), StoreError> {
     entry.value.state = EntryState::Due;
     entry.value.n_attempts = entry.value.n_attempts.saturating_sub(1);
-    ctx.store
-        .commit(Batch {
-            entries: vec![entry],
-            ..Batch::default()
-        })
-        .await
+    unless_overtaken(ctx, entry).await
 }
 
 async fn subscriber(ctx: &Context, id: &DigestId) -> Result<Versioned<SubscriberState>, StoreError> {

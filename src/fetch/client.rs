@@ -142,7 +142,7 @@ impl Client {
     /// Fetches one address: waits for the turn, asks, reads the whole answer within `timeout`, and tells the
     /// gate what the answer means for everyone.
     pub async fn get(&self, url: Url, timeout: Duration) -> Result<Answer, FetchError> {
-        let turn = match self.gate.enter().await {
+        let turn = match self.gate.enter(timeout).await {
             Ok(turn) => turn,
             Err(EnterError::Closed(closed)) => return Err(closed.into()),
             Err(EnterError::Store(error)) => return Err(error.into()),

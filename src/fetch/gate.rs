@@ -12,12 +12,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::{
-    clock::{Clock, SystemClock},
-    store::{Batch, DocumentKind, Store, StoreError, Versioned, documents},
-};
+use crate::store::{Batch, DocumentKind, Store, StoreError, Versioned, documents};
 
 const KEY: &str = "arxiv";
+
+/// How much longer than its limit a request is waited for that another worker makes.
+const END_MARGIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether another worker's request has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// After a 403 one request a day asks whether access is open again.
 const PROBE_INTERVAL: TimeDelta = TimeDelta::days(1);
@@ -34,6 +36,18 @@ pub struct GateState {
     /// Whether arXiv refused access altogether (403): the pause repeats until a probe or the operator ends it.
     #[serde(default)]
     pub forbidden: bool,
+    /// The request that is under way, where several workers share the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<UnderWay>,
+}
+
+/// A request that has begun and whose answer has not ended: nobody else asks meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// Whose it is: a gate's own name.
+    pub gate: String,
+    /// When it has surely ended, whatever became of the process that makes it.
+    pub until: DateTime<Utc>,
 }
 
 /// No request may be made now.
@@ -64,6 +78,8 @@ pub enum EnterError {
 pub struct Gate {
     store: Arc<dyn Store>,
     interval: Duration,
+    /// Told apart from the gates of other workers by it.
+    name: String,
     /// Held for the whole of a request: one connection.
     turn: Mutex<()>,
 }
@@ -98,31 +114,55 @@ pub enum Effect {
 
 impl Gate {
     /// A gate that keeps `interval` between requests and its memory in `store`.
-    pub fn new(store: Arc<dyn Store>, interval: Duration) -> Self {
+    ///
+    /// `name` tells it apart from the gates of other processes on the same state.
+    pub fn new(store: Arc<dyn Store>, interval: Duration, name: String) -> Self {
         Self {
             store,
             interval,
+            name,
             turn: Mutex::new(()),
         }
     }
 
-    /// Waits for the turn and the interval, then notes that a request begins.
-    pub async fn enter(&self) -> Result<Turn<'_>, EnterError> {
+    /// Waits for the turn and the interval, then notes that a request begins, which ends within `timeout`.
+    ///
+    /// The note is written at the revision that was read, so that of several workers one begins and the others wait
+    /// for the end of its answer.
+    pub async fn enter(&self, timeout: Duration) -> Result<Turn<'_>, EnterError> {
         let one_at_a_time = self.turn.lock().await;
-        let state = self.state().await?;
-        let now = SystemClock.now();
-        if let Some(closed) = closed(&state.value, now) {
-            return Err(closed.into());
+        // The revision for which the interval was waited: a clock that was set back is not waited for twice.
+        let mut waited_for = None;
+        loop {
+            let mut state = self.state().await?;
+            let now = self.store.shared_now().await?;
+            if let Some(closed) = closed(&state.value, now) {
+                return Err(closed.into());
+            }
+            if let Some(left) = others_left(&state.value, &self.name, now) {
+                tokio::time::sleep(left.min(LOOK_INTERVAL)).await;
+                continue;
+            }
+            let wait = wait(&state.value, now, self.interval);
+            if !wait.is_zero() && waited_for != Some(state.revision) {
+                tokio::time::sleep(wait).await;
+                waited_for = Some(state.revision);
+                continue;
+            }
+            // Noted before the request as well as after it: a process that dies in between must not let its
+            // successor ask at once.
+            state.value.last_request = Some(now);
+            state.value.under_way = self.store.claim_ttl().map(|_| UnderWay {
+                gate: self.name.clone(),
+                until: now + TimeDelta::from_std(timeout + END_MARGIN).unwrap_or(TimeDelta::MAX),
+            });
+            if self.write(&state).await? {
+                return Ok(Turn {
+                    gate: self,
+                    _one_at_a_time: one_at_a_time,
+                });
+            }
         }
-        tokio::time::sleep(wait(&state.value, now, self.interval)).await;
-        // Noted before the request as well as after it: a process that dies in between must not let its
-        // successor ask at once.
-        self.note(state, |state| state.last_request = Some(SystemClock.now()))
-            .await?;
-        Ok(Turn {
-            gate: self,
-            _one_at_a_time: one_at_a_time,
-        })
     }
 
     /// What the gate remembers.
@@ -141,18 +181,23 @@ impl Gate {
         loop {
             let mut changed = state.clone();
             change(&mut changed.value);
-            let document = documents::to_write(DocumentKind::Gate, KEY, &changed)?;
-            match self
-                .store
-                .commit(Batch {
-                    documents: vec![document],
-                    ..Batch::default()
-                })
-                .await
-            {
-                Err(StoreError::Conflict(_)) => state = self.state().await?,
-                done => return done,
+            if self.write(&changed).await? {
+                return Ok(());
             }
+            state = self.state().await?;
+        }
+    }
+
+    /// Returns whether nobody else was faster.
+    async fn write(&self, state: &Versioned<GateState>) -> Result<bool, StoreError> {
+        let document = documents::to_write(DocumentKind::Gate, KEY, state)?;
+        let batch = Batch {
+            documents: vec![document],
+            ..Batch::default()
+        };
+        match self.store.commit(batch).await {
+            Err(StoreError::Conflict(_)) => Ok(false),
+            done => done.map(|()| true),
         }
     }
 }
@@ -161,10 +206,11 @@ impl Turn<'_> {
     /// Notes that the answer has ended and what it means for the next requests.
     pub async fn leave(self, effect: Effect) -> Result<(), StoreError> {
         let state = self.gate.state().await?;
+        let now = self.gate.store.shared_now().await?;
         self.gate
             .note(state, |state| {
-                let now = SystemClock.now();
                 state.last_request = Some(now);
+                state.under_way.take_if(|request| request.gate == self.gate.name);
                 match &effect {
                     Effect::Open => {}
                     Effect::Reopen => open(state),
@@ -196,6 +242,12 @@ fn closed(state: &GateState, now: DateTime<Utc>) -> Option<Closed> {
         why: state.why.clone().unwrap_or_else(|| "paused".to_owned()),
         forbidden: state.forbidden,
     })
+}
+
+/// How long another worker's request may still take, if one is under way.
+fn others_left(state: &GateState, own: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let other = state.under_way.as_ref().filter(|request| request.gate != own)?;
+    (other.until - now).to_std().ok().filter(|left| !left.is_zero())
 }
 
 /// How long to wait before the next request. A last request in the future (the machine's clock was set
@@ -235,6 +287,21 @@ mod tests {
         check(Some(-1), 2);
         check(Some(0), 3);
         check(Some(86_400), 3);
+    }
+
+    #[test]
+    fn another_workers_request_is_waited_for_and_ones_own_is_not() {
+        let state = GateState {
+            under_way: Some(UnderWay {
+                gate: "a".into(),
+                until: at(10),
+            }),
+            ..GateState::default()
+        };
+        assert_eq!(others_left(&state, "b", at(4)), Some(Duration::from_secs(6)));
+        assert_eq!(others_left(&state, "b", at(10)), None);
+        assert_eq!(others_left(&state, "a", at(4)), None);
+        assert_eq!(others_left(&GateState::default(), "a", at(4)), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! Each step leaves the store whole, so that a process which dies between two of them loses nothing: the
 //! next run fetches the same windows again and records what is missing.
 
+pub mod claim;
 mod enqueue;
 mod floors;
 mod record;

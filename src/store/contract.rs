@@ -7,7 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::{
-    Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned, memory::MemoryStore,
+    Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, StoredPaper, Versioned,
+    memory::MemoryStore,
+    postgres::{PostgresStore, tests::Scratch},
     sled::SledStore,
 };
 use crate::model::{
@@ -22,6 +24,11 @@ pub(super) trait Subject: Send {
 
     /// Closes the store and opens it again, as a new process would. `false` where the state does not outlive it.
     async fn reopen(&mut self, now: DateTime<Utc>) -> bool;
+
+    /// Whether opening proves that no other process lives, so that all leases end.
+    fn is_exclusive(&self) -> bool {
+        true
+    }
 }
 
 struct Memory(MemoryStore);
@@ -84,7 +91,45 @@ macro_rules! contract {
                 super::$claim(&mut Sled::new().await).await;
             })*
         }
+        mod postgres_store {
+            use super::*;
+            $(#[tokio::test]
+            async fn $claim() {
+                if let Some(scratch) = Scratch::new().await {
+                    super::$claim(&mut Postgres::new(scratch).await).await;
+                }
+            })*
+        }
     };
+}
+
+struct Postgres {
+    scratch: Scratch,
+    store: Option<PostgresStore>,
+}
+
+impl Postgres {
+    async fn new(scratch: Scratch) -> Self {
+        let store = Some(scratch.open_by_calendar().await);
+        Self { scratch, store }
+    }
+}
+
+#[async_trait]
+impl Subject for Postgres {
+    fn store(&self) -> &dyn Store {
+        self.store.as_ref().unwrap()
+    }
+
+    async fn reopen(&mut self, _: DateTime<Utc>) -> bool {
+        self.store = None;
+        self.store = Some(self.scratch.open_by_calendar().await);
+        true
+    }
+
+    fn is_exclusive(&self) -> bool {
+        false
+    }
 }
 
 contract![
@@ -94,10 +139,12 @@ contract![
     long_values_are_stored_whole_and_shrink_again,
     entries_fall_due_in_order_and_to_one_worker,
     a_lease_that_runs_out_is_due_again_and_counts_what_may_have_been_sent,
+    a_far_horizon_takes_what_is_due_later_but_nobodys_lease,
     leases_of_an_earlier_life_end_at_the_start,
     entries_are_listed_by_subscriber_and_number,
     only_what_is_on_its_way_is_in_the_index,
     papers_are_kept_by_version_and_listed_from_the_newest,
+    a_paper_twice_in_a_batch_was_first_fetched_at_the_earlier_moment,
     documents_are_kept_by_kind_and_key,
     what_is_deleted_is_gone,
     a_thousand_subscribers_and_a_big_batch_fit,
@@ -210,7 +257,7 @@ fn assert_conflict<T: Debug>(result: Result<T, StoreError>, with: &str) {
 
 async fn lease(store: &dyn Store, name: &str, minute: i64, limit: usize) -> Vec<Versioned<OutboxEntry>> {
     store
-        .lease_due(&worker(name), at(minute), TimeDelta::minutes(15), limit)
+        .lease_due(&worker(name), DueBy::now(at(minute)), TimeDelta::minutes(15), limit)
         .await
         .unwrap()
 }
@@ -442,6 +489,20 @@ async fn a_lease_that_runs_out_is_due_again_and_counts_what_may_have_been_sent(s
     assert_eq!(names(&store.entries(&active).await.unwrap()), ["ana#1", "bo#1"]);
 }
 
+async fn a_far_horizon_takes_what_is_due_later_but_nobodys_lease(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let entries = [entry("ana#1", at(0)), entry("bo#1", at(0)), entry("cy#1", at(500))];
+    store.commit(entries_batch(entries)).await.unwrap();
+    assert_eq!(names(&lease(store, "a", 1, 1).await), ["ana#1"]);
+    let far = DueBy {
+        horizon: at(9000),
+        now: at(2),
+    };
+    let taken = store.lease_due(&worker("b"), far, TimeDelta::minutes(15), 9).await;
+    assert_eq!(names(&taken.unwrap()), ["bo#1", "cy#1"]);
+    assert_eq!(names(&lease(store, "b", 16, 9).await), ["ana#1"]);
+}
+
 async fn leases_of_an_earlier_life_end_at_the_start(subject: &mut dyn Subject) {
     let store = subject.store();
     let mut at_the_limit = entry("cy#1", at(0));
@@ -462,7 +523,7 @@ async fn leases_of_an_earlier_life_end_at_the_start(subject: &mut dyn Subject) {
         ..Batch::default()
     };
     store.commit(batch).await.unwrap();
-    if !subject.reopen(at(2)).await {
+    if !subject.reopen(at(2)).await || !subject.is_exclusive() {
         return;
     }
     let store = subject.store();
@@ -617,6 +678,27 @@ async fn papers_are_kept_by_version_and_listed_from_the_newest(subject: &mut dyn
     };
     store.commit(delete).await.unwrap();
     assert_eq!(list(None, 2).await[1], "2602.00009v2");
+}
+
+/// So an imported paper gets back both of its moments.
+async fn a_paper_twice_in_a_batch_was_first_fetched_at_the_earlier_moment(subject: &mut dyn Subject) {
+    let store = subject.store();
+    let papers = [(1, 3), (1, 8), (2, 9)].map(|(version, minute)| (paper("2602.00001", version), at(minute)));
+    let batch = Batch {
+        papers: papers.to_vec(),
+        ..Batch::default()
+    };
+    store.commit(batch).await.unwrap();
+    let versions = [1, 2].map(|version| paper("2602.00001", version).versioned_id());
+    let moments: Vec<_> = store
+        .papers(&versions)
+        .await
+        .unwrap()
+        .into_iter()
+        .flatten()
+        .map(|stored| (stored.first_fetched, stored.last_fetched))
+        .collect();
+    assert_eq!(moments, [(at(3), at(8)), (at(3), at(9))]);
 }
 
 async fn documents_are_kept_by_kind_and_key(subject: &mut dyn Subject) {

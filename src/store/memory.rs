@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned};
+use super::{Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, StoredPaper, Versioned};
 use crate::model::{
     ArxivId, DigestId, LeaseEnd, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId,
 };
@@ -219,16 +219,17 @@ impl Store for MemoryStore {
     async fn lease_due(
         &self,
         worker: &WorkerId,
-        now: DateTime<Utc>,
+        by: DueBy,
         ttl: TimeDelta,
         limit: usize,
     ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
+        let now = by.now;
         let mut state = self.lock();
         let mut due: Vec<_> = state
             .entries
             .values_mut()
+            .filter(|entry| by.is_free(&entry.value))
             .filter_map(|entry| Some((entry.value.due_at()?, entry)))
-            .filter(|(due_at, _)| *due_at <= now)
             .collect();
         // Stable: entries that fall due together stay in the order of their names.
         due.sort_by_key(|(due_at, _)| *due_at);

@@ -11,14 +11,19 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::model::{
-    ArxivId, DigestId, DigestRecord, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId,
+use crate::{
+    clock::{Clock as _, SystemClock},
+    model::{
+        ArxivId, DigestId, DigestRecord, EntryState, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId,
+        WorkerId,
+    },
 };
 
 #[cfg(test)]
 mod contract;
 pub mod documents;
 pub mod memory;
+pub mod postgres;
 mod schema;
 pub mod sled;
 
@@ -148,6 +153,32 @@ pub struct EntryFilter {
     pub active_only: bool,
 }
 
+/// Which moments count when due entries are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueBy {
+    /// Entries whose next attempt is not later than this are due.
+    pub horizon: DateTime<Utc>,
+    /// The present moment by the calendar: leases that have run out by then are ended and dated with it. A store
+    /// that several machines share goes by its own clock for the first and takes only the date from here.
+    pub now: DateTime<Utc>,
+}
+
+impl DueBy {
+    /// Everything that is due now.
+    pub fn now(now: DateTime<Utc>) -> Self {
+        Self { horizon: now, now }
+    }
+
+    /// Whether a worker may take the entry.
+    pub fn is_free(&self, entry: &OutboxEntry) -> bool {
+        let limit = match &entry.state {
+            EntryState::Leased(_) => self.now,
+            EntryState::Due | EntryState::Held | EntryState::Accepted { .. } | EntryState::Ended { .. } => self.horizon,
+        };
+        entry.due_at().is_some_and(|due_at| due_at <= limit)
+    }
+}
+
 /// Why the store could not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -173,6 +204,14 @@ pub enum StoreError {
         /// `read`, `written` or `opened`.
         doing: &'static str,
         /// The system's words.
+        why: String,
+    },
+    /// The database cannot be reached, also not after having tried for a while.
+    #[error("{place} cannot be reached: {why}")]
+    Unreachable {
+        /// Where.
+        place: String,
+        /// The last failure in words.
         why: String,
     },
     /// The state was written by a newer program.
@@ -213,14 +252,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Stored papers (newest version of each) below `below` if given, in falling order of identifiers.
     async fn newest_papers(&self, below: Option<&ArxivId>, limit: usize) -> Result<Vec<StoredPaper>, StoreError>;
 
-    /// Takes up to `limit` entries that are due at `now` for `worker` until `now + ttl`, earliest first.
+    /// Takes up to `limit` entries that are due for `worker`, for `ttl` from now at most, earliest first.
     ///
     /// An entry whose lease has run out is due again; if its message may have been sent, it is counted as
-    /// unconfirmed. The leases are durable when this returns.
+    /// unconfirmed. The leases are durable when this returns. A shared store ends a lease earlier than after `ttl`
+    /// when the process that holds it gives no sign of life any more; whoever lost an entry that way learns it
+    /// from a [`StoreError::Conflict`] at its next write.
     async fn lease_due(
         &self,
         worker: &WorkerId,
-        now: DateTime<Utc>,
+        due: DueBy,
         ttl: TimeDelta,
         limit: usize,
     ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError>;
@@ -241,8 +282,24 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// All documents of a kind, ordered by key.
     async fn documents(&self, kind: DocumentKind) -> Result<Vec<Versioned<Document>>, StoreError>;
 
-    /// Proves that the store answers: for the watchdog and readiness.
+    /// Proves that the store answers: for the watchdog and readiness. Never waits for long.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// How the store was reached, in words for the operator.
+    async fn describe(&self) -> Result<String, StoreError> {
+        self.ping().await.map(|()| "opened and readable".to_owned())
+    }
+
+    /// How long what a worker claims stays its own after its last sign of life, where several processes may work on
+    /// the same state at the same time; `None` where only one can.
+    fn claim_ttl(&self) -> Option<TimeDelta> {
+        None
+    }
+
+    /// The moment by the clock that all processes on this state share.
+    async fn shared_now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(SystemClock.now())
+    }
 }
 
 /// The stored text of the papers that a digest names; what is not stored any more is left out.

@@ -21,7 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::oneshot;
 
 use super::{
-    Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned, schema::Unreadable,
+    Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, StoredPaper, Versioned, schema::Unreadable,
 };
 use crate::model::{ArxivId, DigestId, OutboxEntry, SubscriberId, SubscriberState, VersionedId, WorkerId};
 
@@ -285,12 +285,12 @@ impl Store for SledStore {
     async fn lease_due(
         &self,
         worker: &WorkerId,
-        now: DateTime<Utc>,
+        due: DueBy,
         ttl: TimeDelta,
         limit: usize,
     ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
         let worker = worker.clone();
-        self.call(move |tables| verbs::lease_due(tables, &worker, now, ttl, limit))
+        self.call(move |tables| verbs::lease_due(tables, &worker, due, ttl, limit))
             .await
     }
 

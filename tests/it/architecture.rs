@@ -41,7 +41,9 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Libraries that are named in few modules, so that another could take their place there.
-const FENCED: [(&str, &[&str]); 7] = [
+const FENCED: [(&str, &[&str]); 9] = [
+    ("tokio_postgres::", &["store"]),
+    ("deadpool_postgres::", &["store"]),
     // `app` names our own `store::sled` within a group of imports.
     ("sled::", &["store", "app"]),
     // The configuration checks addresses with it.

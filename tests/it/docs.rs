@@ -11,7 +11,13 @@ use std::{
 use paperround::{app, config::Environment};
 
 /// The documents for people.
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "deploy/README.md"];
+const DOCUMENTS: [&str; 5] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "deploy/README.md",
+    "docs/database.md",
+];
 
 /// Ways of calling the program in the documents, and in the files that are installed.
 const PROGRAMS: [&str; 5] = [

@@ -16,7 +16,7 @@ use paperround::{
         VersionedId, WorkerId,
     },
     roster,
-    store::{Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned, documents},
+    store::{Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, StoredPaper, Versioned, documents},
     token::{Keys, Scope},
 };
 use tokio::{
@@ -774,7 +774,7 @@ impl Store for Mute {
     async fn lease_due(
         &self,
         _: &WorkerId,
-        _: DateTime<Utc>,
+        _: DueBy,
         _: TimeDelta,
         _: usize,
     ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {

@@ -53,7 +53,7 @@ async fn two_years_of_use_stay_small_and_open_quickly() {
             store.commit(batch).await.unwrap();
         }
         for mut leased in store
-            .lease_due(&WorkerId("w".into()), at(0), TimeDelta::minutes(15), 9)
+            .lease_due(&WorkerId("w".into()), DueBy::now(at(0)), TimeDelta::minutes(15), 9)
             .await
             .unwrap()
         {

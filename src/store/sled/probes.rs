@@ -406,7 +406,7 @@ async fn a_crash_tells_which_mails_may_have_been_sent() {
     store.commit(batch).await.unwrap();
     let worker = WorkerId("w".into());
     let mut leased = store
-        .lease_due(&worker, at(0), TimeDelta::minutes(15), 9)
+        .lease_due(&worker, DueBy::now(at(0)), TimeDelta::minutes(15), 9)
         .await
         .unwrap();
     leased[1].value.begin_data();

@@ -1,6 +1,6 @@
 //! The store's verbs over sled's trees, as plain functions for the owner thread.
 
-use std::ops::Bound;
+use std::{collections::HashMap, ops::Bound};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,7 +8,7 @@ use super::table::{Fault, Plan, Record, Table, Tables};
 use crate::{
     model::{ArxivId, DigestId, LeaseEnd, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId},
     store::{
-        Batch, Document, DocumentKind, EntryFilter, StoredPaper, Versioned,
+        Batch, Document, DocumentKind, DueBy, EntryFilter, StoredPaper, Versioned,
         schema::{self, Unreadable},
     },
 };
@@ -37,8 +37,12 @@ pub(super) fn commit(tables: &mut Tables, batch: &Batch) -> Result<(), Fault> {
             None => plan.remove(Table::Document, key)?,
         }
     }
+    let mut first_fetched = HashMap::new();
     for (paper, fetched_at) in &batch.papers {
-        put_paper(tables, &mut plan, paper, *fetched_at)?;
+        // What stands earlier in the batch counts as stored.
+        let first = first_fetched.entry(&paper.id).or_insert(*fetched_at);
+        *first = (*first).min(*fetched_at);
+        put_paper(tables, &mut plan, paper, *first, *fetched_at)?;
     }
     for id in &batch.papers_deleted {
         plan.remove(Table::Paper, schema::paper_key(id))?;
@@ -93,8 +97,13 @@ fn put_entry(tables: &Tables, plan: &mut Plan<'_>, entry: &OutboxEntry, revision
     })
 }
 
-fn put_paper(tables: &Tables, plan: &mut Plan<'_>, paper: &Paper, fetched_at: DateTime<Utc>) -> Result<(), Fault> {
-    let mut first_fetched = fetched_at;
+fn put_paper(
+    tables: &Tables,
+    plan: &mut Plan<'_>,
+    paper: &Paper,
+    mut first_fetched: DateTime<Utc>,
+    fetched_at: DateTime<Utc>,
+) -> Result<(), Fault> {
     for record in tables.records(Table::Paper, &schema::paper_prefix(&paper.id)) {
         first_fetched = first_fetched.min(schema::decode_paper(&record?.1.body)?.first_fetched);
     }
@@ -182,19 +191,23 @@ pub(super) fn newest_papers(tables: &Tables, below: Option<&ArxivId>, limit: usi
 pub(super) fn lease_due(
     tables: &mut Tables,
     worker: &WorkerId,
-    now: DateTime<Utc>,
+    due: DueBy,
     ttl: TimeDelta,
     limit: usize,
 ) -> Result<Vec<Versioned<OutboxEntry>>, Fault> {
+    let now = due.now;
     let until = now.checked_add_signed(ttl).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let mut leased = Vec::new();
     let mut plan = Plan::new(tables);
-    for pair in tables.tree(Table::Due).range(..schema::due_end(now)) {
+    for pair in tables.tree(Table::Due).range(..schema::due_end(now.max(due.horizon))) {
         if leased.len() >= limit {
             break;
         }
         let (key, _) = pair.map_err(Fault::reading)?;
         let mut entry = indexed_entry(tables, &key)?;
+        if !due.is_free(&entry.value) {
+            continue;
+        }
         entry.revision += 1;
         // The third unconfirmed attempt holds the entry: that is written, but it is not leased.
         if entry.value.expire_lease(now) != Some(LeaseEnd::Held) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod arxiv;
+pub(crate) mod database;
 pub(crate) mod interfaces;
 pub(crate) mod papers;
 pub(crate) mod program;
