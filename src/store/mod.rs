@@ -6,7 +6,7 @@
 //! batch fail with [`StoreError::Conflict`]; the caller reads again and decides again. Nothing is held
 //! open between calls, so no transaction ever spans a network call.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,10 +15,14 @@ use crate::model::{
     ArxivId, DigestId, DigestRecord, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId,
 };
 
+pub mod archive;
 #[cfg(test)]
 mod contract;
 pub mod documents;
+pub mod exports;
+mod journal;
 pub mod memory;
+pub mod recovery;
 mod schema;
 pub mod sled;
 
@@ -240,6 +244,12 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// All documents of a kind, ordered by key.
     async fn documents(&self, kind: DocumentKind) -> Result<Vec<Versioned<Document>>, StoreError>;
+
+    /// From now on notes in a file of its own what an export of this moment cannot know: see [`recovery`]. A store that
+    /// others back up does nothing here.
+    async fn begin_journal(&self, _path: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Proves that the store answers: for the watchdog and readiness.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -13,6 +13,7 @@ mod harness;
 mod harvest;
 mod identity_cases;
 mod mail_checks;
+mod recovery_cases;
 mod report_cases;
 mod smtp;
 mod volume_cases;
