@@ -42,10 +42,11 @@ use crate::{
     roster::{Person, Roster},
     run::{self, Empty, EnqueueSettings},
     store::{
-        Batch, DocumentKind, Store, StoreError, Versioned, documents,
+        Batch, DocumentKind, Store, StoreError, Versioned, documents, exports,
         memory::MemoryStore,
         postgres::{self, PostgresStore},
-        sled::{FormerLife, SledStore},
+        recovery,
+        sled::{FormerLife, Opened, SledStore},
     },
     token::{Bearer, Keys, OpaqueId, TokenKey},
 };
@@ -182,7 +183,10 @@ impl App {
             None => Arc::new(SystemClock),
         };
         let store = open_store(&loaded.config, &*clock, options.dry_run).await?;
-        let app = Self::build(loaded, store, clock)?;
+        let mut app = Self::build(loaded, store, clock)?;
+        if options.dry_run {
+            app.run.exports_dir = None;
+        }
         agree_on_keys(&app).await?;
         Ok(app)
     }
@@ -252,6 +256,11 @@ impl App {
             fetcher,
             composer: Arc::clone(&composer),
             settings: Arc::new(run_settings(&config)),
+            // A database has backups of its own.
+            exports_dir: match config.store {
+                config::StoreConfig::Sled => Some(exports_dir(&config)),
+                config::StoreConfig::Postgres(_) => None,
+            },
         };
         let delivery = delivery::Context {
             store: Arc::clone(&store),
@@ -287,23 +296,22 @@ fn readers(roster: &Roster, keys: &Keys) -> HashMap<OpaqueId, usize> {
 }
 
 async fn open_store(config: &Config, clock: &dyn Clock, dry_run: bool) -> Result<Arc<dyn Store>, AppError> {
-    let store = match &config.store {
-        config::StoreConfig::Sled => open_sled(config, clock).await?,
-        config::StoreConfig::Postgres(settings) => open_postgres(settings).await?,
-    };
-    if dry_run {
-        return Ok(Arc::new(MemoryStore::copy_of(&*store).await?));
+    match &config.store {
+        config::StoreConfig::Sled => open_sled(config, clock, dry_run).await,
+        config::StoreConfig::Postgres(settings) => open_postgres(settings, dry_run).await,
     }
-    Ok(store)
 }
 
-async fn open_postgres(settings: &postgres::Settings) -> Result<Arc<dyn Store>, AppError> {
+async fn open_postgres(settings: &postgres::Settings, dry_run: bool) -> Result<Arc<dyn Store>, AppError> {
     let opened = PostgresStore::open(settings).await?;
     if opened.created {
         tracing::warn!(
             database = %settings.address,
             "there was no state here: everyone counts as new and starts with first_digest"
         );
+    }
+    if dry_run {
+        return Ok(Arc::new(MemoryStore::copy_of(&opened.store).await?));
     }
     Ok(Arc::new(opened.store))
 }
@@ -343,8 +351,8 @@ async fn agree_on_keys(app: &App) -> Result<(), AppError> {
     }
 }
 
-async fn open_sled(config: &Config, clock: &dyn Clock) -> Result<Arc<dyn Store>, AppError> {
-    let opened = SledStore::open(&config.state_dir.join("store"), clock.now()).await?;
+async fn open_sled(config: &Config, clock: &dyn Clock, dry_run: bool) -> Result<Arc<dyn Store>, AppError> {
+    let opened = open_or_recover(config, clock.now(), dry_run).await?;
     if opened.created {
         tracing::warn!(
             state_dir = %config.state_dir.display(),
@@ -367,7 +375,59 @@ async fn open_sled(config: &Config, clock: &dyn Clock) -> Result<Arc<dyn Store>,
             "the process before this one ended while it was sending; its digests go on"
         );
     }
+    if dry_run {
+        return Ok(Arc::new(MemoryStore::copy_of(&opened.store).await?));
+    }
+    exports::resume(&opened.store, &exports_dir(config)).await?;
     Ok(Arc::new(opened.store))
+}
+
+/// Where the daily exports lie, beside the store.
+pub fn exports_dir(config: &Config) -> PathBuf {
+    config.state_dir.join("exports")
+}
+
+/// Opens the store; one that is damaged or gone is restored from the latest export, if there is one.
+///
+/// A dry run changes nothing, so it only says what is wrong.
+async fn open_or_recover(config: &Config, now: DateTime<Utc>, dry_run: bool) -> Result<Opened, AppError> {
+    let (store_dir, exports_dir) = (config.state_dir.join("store"), exports_dir(config));
+    let why = match SledStore::open(&store_dir, now).await {
+        Ok(opened) if !opened.created || !exports::exist(&exports_dir) => return Ok(opened),
+        // Closed before its folder is moved.
+        Ok(opened) => {
+            drop(opened);
+            "there was no state, but exports of one".to_owned()
+        }
+        Err(StoreError::Damaged { place, what }) if dry_run => {
+            let what = format!("{what}; `paperround run` or `serve` restores the latest export, if there is one");
+            return Err(StoreError::Damaged { place, what }.into());
+        }
+        Err(StoreError::Damaged { what, .. }) => what,
+        Err(error) => return Err(error.into()),
+    };
+    if dry_run {
+        return Err(AppError::Usage(format!(
+            "{why}: {} is empty, but {} is not; `paperround run` or `serve` restores it",
+            store_dir.display(),
+            exports_dir.display()
+        )));
+    }
+    tracing::error!(why, "the state is unusable; the latest export takes its place");
+    let Some(recovery) = recovery::recover(&store_dir, &exports_dir, &why, now).await? else {
+        return Err(StoreError::Damaged {
+            place: store_dir.display().to_string(),
+            what: format!(
+                "{why}; and in {} there is no whole export of it. Keep a copy of the folder, move it away, and read an \
+                 export back with `paperround state import` if you have one: a state that begins empty does not know \
+                 what was sent",
+                exports_dir.display()
+            ),
+        }
+        .into());
+    };
+    tracing::error!("{}", recovery.in_words());
+    Ok(SledStore::open(&store_dir, now).await?)
 }
 
 /// Reads the key file, or makes it on first start.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fetch::gate::GateState,
     model::{Ending, EntryState, IncompleteKeyword, OutboxEntry, Outcome},
-    store::{Batch, DocumentKind, EntryFilter, Store, StoreError, Versioned, documents},
+    store::{Batch, DocumentKind, EntryFilter, Store, StoreError, Versioned, documents, exports, recovery},
 };
 
 const NOTE: &str = "operator";
@@ -91,6 +91,24 @@ pub async fn troubles(
                 "{}; one request a day asks again. When arXiv's staff have answered, `paperround run --resume` goes on at once",
                 gate.why.as_deref().unwrap_or("arXiv denied access")
             ),
+            can_end: true,
+        });
+    }
+    if let Some(recovery) = recovery::latest(store).await?.value {
+        troubles.push(Trouble {
+            key: format!("state restored {}", recovery.at.format("%F %H:%M UTC")),
+            since: recovery.at,
+            what: recovery.in_words(),
+            can_end: false,
+        });
+    }
+    if let Some((since, why)) = exports::latest(store).await?.failing
+        && now - since >= after
+    {
+        troubles.push(Trouble {
+            key: "export".to_owned(),
+            since,
+            what: format!("no export of the state can be made, so a damaged one could not be restored: {why}"),
             can_end: true,
         });
     }

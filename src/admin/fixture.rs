@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// Seven in the morning of a day of February 2026.
-pub(super) fn at(day: u32) -> DateTime<Utc> {
+pub(crate) fn at(day: u32) -> DateTime<Utc> {
     let date = NaiveDate::from_ymd_opt(2026, 2, day).unwrap();
     date.and_hms_opt(7, 0, 0).unwrap().and_utc()
 }
 
 /// A first digest that is due, of papers of February 2026, and its subscriber's state.
-pub(super) fn entry(subscriber: &str, numbers: &[u32]) -> (OutboxEntry, SubscriberState) {
+pub(crate) fn entry(subscriber: &str, numbers: &[u32]) -> (OutboxEntry, SubscriberState) {
     let id = SubscriberId(subscriber.to_owned());
     let mut state = SubscriberState::new(id.clone());
     let ids: Vec<ArxivId> = numbers
@@ -69,7 +69,7 @@ pub(super) async fn put(store: &dyn Store, entry: OutboxEntry, state: Subscriber
 }
 
 /// Someone with one keyword.
-pub(super) fn person(id: &str) -> crate::roster::Person {
+pub(crate) fn person(id: &str) -> crate::roster::Person {
     crate::roster::Person {
         id: SubscriberId(id.to_owned()),
         address: format!("{id}@example.net"),

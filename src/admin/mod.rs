@@ -5,7 +5,7 @@ mod bounce;
 mod check;
 mod export;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod operator;
 mod outbox;
 mod preview;

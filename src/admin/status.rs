@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{Reply, json, moment};
@@ -11,13 +11,15 @@ use crate::{
     delivery::in_words,
     model::{EntryState, KeywordCoverage, Suppression},
     run::Report,
-    store::{DocumentKind, EntryFilter, documents},
+    store::{DocumentKind, EntryFilter, documents, exports, recovery},
 };
 
 /// How many of the latest runs are shown.
 const RUNS_SHOWN: usize = 5;
 /// How many digests on their way are listed one by one.
 const ENTRIES_SHOWN: usize = 10;
+/// For how long a recovery of the state is shown.
+const RECOVERY_SHOWN: TimeDelta = TimeDelta::days(14);
 
 #[derive(Debug, Serialize)]
 struct Status {
@@ -31,6 +33,7 @@ struct Status {
     arxiv_paused_until: Option<DateTime<Utc>>,
     next_slots: Vec<(String, DateTime<Utc>)>,
     n_subscribers: usize,
+    exported: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,6 +114,7 @@ async fn gather(app: &App) -> Result<Status, AppError> {
             .entry(person.schedule.next_after(now))
             .or_insert_with(|| format!("{} {}", person.schedule.text(), person.schedule.zone()));
     }
+    let latest = exports::latest(store).await?;
     let mut status = Status {
         well: true,
         troubles: Vec::new(),
@@ -122,8 +126,19 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         arxiv_paused_until: gate.paused_until.filter(|until| *until > now),
         next_slots: slots.into_iter().take(3).map(|(at, text)| (text, at)).collect(),
         n_subscribers: app.roster.people().len(),
+        exported: latest.at,
     };
     status.troubles = troubles(&status, gate.why.as_deref());
+    let recovery = recovery::latest(store).await?.value;
+    let recent = recovery.filter(|recovery| now - recovery.at < RECOVERY_SHOWN);
+    status
+        .troubles
+        .extend(recent.map(|recovery| format!("at {} {}", moment(recovery.at), recovery.in_words())));
+    if let Some((since, why)) = latest.failing {
+        status
+            .troubles
+            .push(format!("no export of the state since {}: {why}", moment(since)));
+    }
     status.well = status.troubles.is_empty();
     Ok(status)
 }
@@ -283,6 +298,10 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
             ));
         }
     }
+    line(format_args!(
+        "\nLatest export of the state: {}",
+        status.exported.map_or_else(|| "none yet".to_owned(), moment)
+    ));
     line(format_args!("\nNext slots"));
     for (schedule, at) in &status.next_slots {
         line(format_args!("  {}  ({schedule})", moment(*at)));

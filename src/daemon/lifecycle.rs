@@ -14,7 +14,8 @@ use crate::{
     admin::Reply,
     app::{self, App, AppError, Exit, Options},
     config::{self, Environment},
-    run::claim,
+    delivery,
+    run::{self, claim},
     store::StoreError,
 };
 
@@ -135,6 +136,10 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
             tracing::info!("stopped");
             Ok(Reply::done(String::new()))
         }
+        // A new start restores the latest export; status 65 would keep systemd from making one.
+        Ok(Err(error @ StoreError::Damaged { .. })) => {
+            Err(anyhow::anyhow!("{error}; the next start restores the latest export").into())
+        }
         Ok(Err(error)) => Err(error.into()),
         Err(panic) => Err(anyhow::anyhow!("the daemon's work ended abnormally: {panic}").into()),
     }
@@ -252,9 +257,23 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
         Ok(app) => {
             shared.app.send_replace(Arc::new(app));
             tracing::info!(n_changes = changes.lines.len(), "configuration reloaded");
+            take_effect(&shared.app()).await;
             shared.bell.ring();
         }
         Err(error) => tracing::error!(%error, "the configuration is not reloaded; the former one stays in force"),
+    }
+}
+
+/// New subscribers count from now, and what waits for those who are gone is cancelled now. What fails here is done at
+/// the next run all the same.
+async fn take_effect(app: &App) {
+    let now = app.clock.now();
+    let done = async {
+        run::synchronise(&app.run, &app.roster, now).await?;
+        delivery::cancel_unwanted(&app.delivery, DateTime::<Utc>::MIN_UTC).await
+    };
+    if let Err(error) = done.await {
+        tracing::error!(%error, "the stored subscribers are not in line with the configuration yet");
     }
 }
 

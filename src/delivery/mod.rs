@@ -20,6 +20,8 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::settle::is_relay_trouble;
+#[cfg(test)]
+pub(crate) use self::transport::Scripted;
 pub use self::{
     settle::{Policy, Settlement, in_words, settle, stage_name},
     transport::{Courier, Transport, Way},
@@ -33,10 +35,10 @@ use crate::{
     metrics::{self, Metrics},
     model::{
         DigestId, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState, Suppression,
-        WorkerId,
+        VersionedId, WorkerId,
     },
     roster::{self, masked},
-    store::{self, Batch, Document, DocumentKind, DueBy, Store, StoreError, Versioned, documents},
+    store::{self, Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, Versioned, documents},
 };
 
 /// How long a lease holds: longer than all limits of one dialogue together.
@@ -45,6 +47,10 @@ const LEASE_TTL: TimeDelta = TimeDelta::minutes(45);
 const LEASED_TOGETHER: usize = 8;
 /// After this many failures of the relay running, the pump stops and tries again later.
 const BREAKER_FAILURES: u32 = 3;
+/// A digest that waits for its papers' text is looked at again after this.
+const TEXTS_RETRY: TimeDelta = TimeDelta::minutes(30);
+/// After this it is held for the operator.
+const TEXTS_AWAITED: TimeDelta = TimeDelta::days(5);
 /// How often a write that somebody else overtook is decided again.
 const CONFLICTS_MAX: usize = 20;
 
@@ -99,6 +105,7 @@ pub async fn deliver(ctx: &Context, horizon: DateTime<Utc>, stop: &CancellationT
     let turn = Turn::default();
     let pace = Mutex::new(Pace::new(ctx.settings.messages_per_minute));
     ctx.transport.allow_login().await;
+    cancel_unwanted(ctx, horizon).await?;
     let couriers = (0..ctx.settings.connections.max(1)).map(|_| courier(ctx, horizon, stop, &turn, &pace));
     let results = join_all(couriers).await;
     results.into_iter().collect::<Result<Vec<()>, _>>()?;
@@ -209,6 +216,19 @@ async fn attempt(
     }
     let (digest, message_id) = (entry.value.digest.clone(), entry.value.message_id.clone());
     let outcome;
+    let n_missing = digest
+        .papers()
+        .filter(|paper| {
+            let id = VersionedId {
+                id: paper.id.clone(),
+                version: paper.version,
+            };
+            !papers.contains_key(&id)
+        })
+        .count();
+    if n_missing > 0 {
+        return wait_for_texts(ctx, entry, n_missing, turn).await;
+    }
     match ctx.composer.compose(&digest, &message_id, &papers) {
         Ok(composed) => {
             fingerprint(ctx, &mut entry.value, &composed);
@@ -271,6 +291,63 @@ async fn attempt(
         Settlement::Returned | Settlement::Split | Settlement::Undeliverable => delivered.failed += 1,
     }
     Ok(())
+}
+
+/// Puts a digest off of whose papers the text is not stored, as after a recovery: sent without it, the mail would
+/// call papers sent that nobody saw. A fetch brings the text back; where none does, the operator decides.
+async fn wait_for_texts(
+    ctx: &Context,
+    mut entry: Versioned<OutboxEntry>,
+    n_missing: usize,
+    turn: &Turn,
+) -> Result<(), StoreError> {
+    let now = ctx.clock.now();
+    let is_over = now - entry.value.digest.frozen_at > TEXTS_AWAITED;
+    tracing::warn!(
+        digest.id = entry.value.digest.id.number,
+        n_missing,
+        held = is_over,
+        "the text of papers in this digest is not stored; it waits until they are fetched again"
+    );
+    entry.value.n_attempts = entry.value.n_attempts.saturating_sub(1);
+    entry.value.next_attempt = now + TEXTS_RETRY;
+    entry.value.state = if is_over { EntryState::Held } else { EntryState::Due };
+    turn.delivered.lock().await.retrying += 1;
+    ctx.store
+        .commit(Batch {
+            entries: vec![entry],
+            ..Batch::default()
+        })
+        .await
+}
+
+/// Ends at once what waits for its next attempt although its subscriber has left, is paused or suppressed: until that
+/// attempt it would count as on its way. What is due by `horizon` is looked at when it is tried.
+///
+/// # Errors
+/// Those of the store.
+pub async fn cancel_unwanted(ctx: &Context, horizon: DateTime<Utc>) -> Result<usize, StoreError> {
+    let filter = EntryFilter {
+        subscriber: None,
+        active_only: true,
+    };
+    let mut n_cancelled = 0;
+    for entry in ctx.store.entries(&filter).await? {
+        if entry.value.state != EntryState::Due || entry.value.next_attempt <= horizon {
+            continue;
+        }
+        if let Addressee::Cancelled(why) = look_at(ctx, &entry.value.digest).await? {
+            match cancel(ctx, entry, why).await {
+                // Somebody has taken it to send it and looks for himself.
+                Err(StoreError::Conflict(_)) => {}
+                done => {
+                    done?;
+                    n_cancelled += 1;
+                }
+            }
+        }
+    }
+    Ok(n_cancelled)
 }
 
 /// The outcome as it is counted.

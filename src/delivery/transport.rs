@@ -29,6 +29,19 @@ pub enum Way {
     Sendmail(Sendmail),
     /// A folder.
     Maildir(PathBuf),
+    /// What a simulation decides.
+    #[cfg(test)]
+    Script(std::sync::Arc<dyn Scripted>),
+}
+
+/// A relay that a simulation plays.
+#[cfg(test)]
+pub trait Scripted: std::fmt::Debug + Send + Sync {
+    /// How the dialogue ends before DATA, if it does.
+    fn before_data(&self, message_id: &str, recipient: &str) -> Option<Outcome>;
+
+    /// The message has come over: what is made of it.
+    fn take(&self, message_id: &str, recipient: &str, bytes: &[u8]) -> Outcome;
 }
 
 /// One worker's end of a [`Transport`].
@@ -43,6 +56,8 @@ enum Hand<'t> {
     Smtp(Box<relay::RelayConnection>),
     Sendmail(&'t Sendmail),
     Maildir(&'t Path),
+    #[cfg(test)]
+    Script(&'t dyn Scripted),
 }
 
 impl Transport {
@@ -66,6 +81,8 @@ impl Transport {
             Way::Smtp(_) => "the relay".to_owned(),
             Way::Sendmail(sendmail) => sendmail.program.display().to_string(),
             Way::Maildir(folder) => format!("the Maildir {}", folder.display()),
+            #[cfg(test)]
+            Way::Script(_) => "a simulation".to_owned(),
         }
     }
 
@@ -90,6 +107,8 @@ impl Transport {
                 Err(error) => Err(format!("mail.sendmail: {}: {error}", sendmail.program.display())),
             },
             Way::Maildir(folder) => Ok(format!("mails are written into {}", folder.display())),
+            #[cfg(test)]
+            Way::Script(_) => Ok(String::new()),
         }
     }
 
@@ -99,6 +118,8 @@ impl Transport {
             Way::Smtp(relay) => Hand::Smtp(Box::new(relay.open())),
             Way::Sendmail(sendmail) => Hand::Sendmail(sendmail),
             Way::Maildir(folder) => Hand::Maildir(folder),
+            #[cfg(test)]
+            Way::Script(script) => Hand::Script(&**script),
         };
         Courier { transport: self, hand }
     }
@@ -185,6 +206,14 @@ impl Courier<'_> {
                     reply: format!("writing ended early: {error}"),
                 }))
             }
+            #[cfg(test)]
+            Hand::Script(script) => {
+                if let Some(outcome) = script.before_data(message_id, recipient) {
+                    return Ok(outcome);
+                }
+                before_data.await?;
+                Ok(script.take(message_id, recipient, bytes))
+            }
         }
     }
 
@@ -193,6 +222,8 @@ impl Courier<'_> {
         match &self.hand {
             Hand::Smtp(connection) => connection.dialogue_in_words(),
             Hand::Sendmail(_) | Hand::Maildir(_) => Vec::new(),
+            #[cfg(test)]
+            Hand::Script(_) => Vec::new(),
         }
     }
 
@@ -201,6 +232,8 @@ impl Courier<'_> {
         match self.hand {
             Hand::Smtp(connection) => connection.close().await,
             Hand::Sendmail(_) | Hand::Maildir(_) => {}
+            #[cfg(test)]
+            Hand::Script(_) => {}
         }
     }
 }

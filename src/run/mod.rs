@@ -16,11 +16,14 @@ mod enqueue;
 mod floors;
 mod record;
 mod report;
+#[cfg(test)]
+mod simulator;
 mod slots;
 mod upkeep;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -41,7 +44,7 @@ use crate::{
     matching::Lexicon,
     model::{Definition, Paper, SubscriberId, Term},
     roster::{self, Roster},
-    store::{Store, StoreError},
+    store::{Batch, Store, StoreError, exports, recovery},
 };
 
 /// How many announcements a report or a digest names at most.
@@ -60,6 +63,8 @@ pub struct Context {
     pub composer: Arc<Composer>,
     /// How digests are put together.
     pub settings: Arc<Settings>,
+    /// Where the daily exports of the state go; `None` where nothing is to be left behind.
+    pub exports_dir: Option<PathBuf>,
 }
 
 /// How a run behaves.
@@ -88,7 +93,11 @@ pub struct Recorded {
 pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Report) -> Result<Recorded, StoreError> {
     let now = ctx.clock.now();
     report.began.get_or_insert(now);
-    let synchronised = roster::synchronise(&*ctx.store, roster, now).await?;
+    // Before anything is recorded or sent, so that there is always an export that a recovery can begin with.
+    if let Some(dir) = &ctx.exports_dir {
+        exports::keep(&*ctx.store, dir, now).await?;
+    }
+    let synchronised = synchronise(ctx, roster, now).await?;
     if synchronised.n_added > 0 {
         tracing::info!(n_added = synchronised.n_added, "new subscribers: they count from now");
     }
@@ -118,6 +127,31 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
         tallies,
         incomplete: fetched.incomplete_terms(),
     })
+}
+
+/// Brings the stored states in line with the configuration. After a recovery, who is not known may have been configured
+/// since the export already, so they count from then: that brings some older papers at worst, and loses none.
+///
+/// # Errors
+/// Those of the store.
+pub async fn synchronise(
+    ctx: &Context,
+    roster: &Roster,
+    now: DateTime<Utc>,
+) -> Result<roster::Synchronised, StoreError> {
+    let mut recovery = recovery::latest(&*ctx.store).await?;
+    let Some(uncounted) = recovery.value.as_mut().filter(|recovery| !recovery.is_counted) else {
+        return roster::synchronise(&*ctx.store, roster, now).await;
+    };
+    uncounted.is_counted = true;
+    let synchronised = roster::synchronise(&*ctx.store, roster, uncounted.exported.min(now)).await?;
+    ctx.store
+        .commit(Batch {
+            documents: vec![recovery::to_write(&recovery)?],
+            ..Batch::default()
+        })
+        .await?;
+    Ok(synchronised)
 }
 
 /// Puts together and enqueues the digests of `people`.

@@ -6,7 +6,7 @@
 //! batch fail with [`StoreError::Conflict`]; the caller reads again and decides again. Nothing is held
 //! open between calls, so no transaction ever spans a network call.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,11 +19,15 @@ use crate::{
     },
 };
 
+pub mod archive;
 #[cfg(test)]
 mod contract;
 pub mod documents;
+pub mod exports;
+mod journal;
 pub mod memory;
 pub mod postgres;
+pub mod recovery;
 mod schema;
 pub mod sled;
 
@@ -281,6 +285,12 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// All documents of a kind, ordered by key.
     async fn documents(&self, kind: DocumentKind) -> Result<Vec<Versioned<Document>>, StoreError>;
+
+    /// From now on notes in a file of its own what an export of this moment cannot know: see [`recovery`]. A store that
+    /// others back up does nothing here.
+    async fn begin_journal(&self, _path: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Proves that the store answers: for the watchdog and readiness. Never waits for long.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::DocumentKind;
 use crate::model::{ArxivId, DigestId, SubscriberId, VersionedId};
 
+mod bits;
 mod codec;
 
 pub(super) use codec::{

@@ -317,6 +317,11 @@ impl Store for SledStore {
         self.call(move |tables| verbs::documents(tables, kind)).await
     }
 
+    async fn begin_journal(&self, path: &Path) -> Result<(), StoreError> {
+        let path = path.to_owned();
+        self.call(move |tables| tables.begin_journal(&path)).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.call(|tables| tables.get(Table::Meta, table::SCHEMA_KEY).map(drop))
             .await

@@ -15,6 +15,7 @@ mod identity_cases;
 mod mail_checks;
 mod many_workers;
 mod recorded_cases;
+mod recovery_cases;
 mod report_cases;
 mod smtp;
 mod volume_cases;

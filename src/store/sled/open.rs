@@ -416,13 +416,9 @@ fn io_error(path: &Path, doing: &'static str, error: &io::Error) -> StoreError {
     }
 }
 
-/// Damage, with what can be done about it.
 pub(super) fn damaged(dir: &Path, what: &str) -> StoreError {
     StoreError::Damaged {
         place: dir.display().to_string(),
-        what: format!(
-            "{what}; keep a copy of the folder, move it away, and read the newest export back with \
-             `paperround state import`: a state that begins empty would not know what was sent"
-        ),
+        what: what.to_owned(),
     }
 }

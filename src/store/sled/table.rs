@@ -3,14 +3,18 @@
 //! Only the owner thread comes here, so what a plan has read cannot change before it is applied, and the
 //! closure that sled may run again holds nothing but finished writes.
 
-use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt};
+use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use ::sled::{
     IVec, Tree,
     transaction::{ConflictableTransactionError, TransactionError, Transactional},
 };
 
-use crate::store::schema::{self, Head, Unreadable};
+use crate::store::{
+    Batch,
+    journal::Journal,
+    schema::{self, Head, Unreadable},
+};
 
 /// One tree. The numbers are part of the chunks' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +115,8 @@ pub(super) struct Tables {
     /// Where the number of the last commit is noted beside sled; `None` until the store is known to be sound.
     witness: Option<File>,
     n_commits: u64,
+    /// Where that is noted which must outlive the store.
+    journal: Option<Journal>,
 }
 
 impl Tables {
@@ -122,6 +128,7 @@ impl Tables {
             db_file,
             witness: None,
             n_commits: 0,
+            journal: None,
         })
     }
 
@@ -133,6 +140,20 @@ impl Tables {
     pub(super) fn witness(&mut self, witness: File, n_commits: u64) {
         self.witness = Some(witness);
         self.n_commits = n_commits;
+    }
+
+    /// Opens or begins a journal; the one before is finished.
+    pub(super) fn begin_journal(&mut self, path: &Path) -> Result<(), Fault> {
+        self.journal = Some(Journal::open(path).map_err(Fault::Sync)?);
+        Ok(())
+    }
+
+    /// Notes what a batch says before it is applied.
+    pub(super) fn note(&mut self, batch: &Batch) -> Result<(), Fault> {
+        match &mut self.journal {
+            Some(journal) => journal.note(batch).map_err(Fault::Sync),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<IVec>, Fault> {

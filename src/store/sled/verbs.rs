@@ -60,6 +60,7 @@ pub(super) fn commit(tables: &mut Tables, batch: &Batch) -> Result<(), Fault> {
         plan.remove(Table::Subscriber, schema::subscriber_key(id))?;
     }
     let writes = plan.into_writes();
+    tables.note(batch)?;
     tables.apply(&writes)
 }
 
