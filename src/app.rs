@@ -25,7 +25,7 @@ use crate::{
         gate::Gate,
     },
     mail::{
-        compose::{Composer, Sender},
+        compose::{Composer, KnownMarks, Sender},
         dkim::{Signer, SigningKey},
         login::{AuthChoice, Login},
         message::Mailbox,
@@ -189,12 +189,14 @@ impl App {
             keys,
             sender: sender(&config),
             signer: signer(&config)?,
+            known: KnownMarks::default(),
         });
         let run = run::Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             fetcher,
             composer: Arc::clone(&composer),
+            lexicon: Arc::default(),
             settings: Arc::new(run_settings(&config)),
         };
         let delivery = delivery::Context {
@@ -391,6 +393,7 @@ fn run_settings(config: &Config) -> run::Settings {
                 config::Empty::Weekly => Empty::Weekly,
                 config::Empty::Send => Empty::Send,
             },
+            welcome: digest.welcome,
             from_domain: domain_of(&config.mail.from.address).to_owned(),
         },
     }

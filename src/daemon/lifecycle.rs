@@ -218,6 +218,8 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
     match App::build(loaded, Arc::clone(&former.store), Arc::clone(&former.clock)) {
         Ok(mut app) => {
             app.run_lock = Arc::clone(&former.run_lock);
+            // The next run compiles the keywords anew only if they changed.
+            app.run.lexicon = Arc::clone(&former.run.lexicon);
             app.stop = former.stop.clone();
             *shared.app.write().await = Arc::new(app);
             tracing::info!(n_changes = changes.lines.len(), "configuration reloaded");

@@ -146,7 +146,7 @@ fn odd_record(papers: &[Paper]) -> DigestRecord {
     record
 }
 
-fn marks(paper: &Paper) -> Marks {
+fn marks(paper: &Arc<Paper>) -> Marks {
     let find = |text: &str| {
         text.to_ascii_lowercase()
             .match_indices("graph neural network")

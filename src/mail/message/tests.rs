@@ -135,7 +135,7 @@ fn a_notice_is_one_part_of_text_without_list_headers() {
         Mailbox::new(None, "papers@example.org"),
         Mailbox::new(None, "ops@example.org"),
         "Keyword NAS: incomplete since Tuesday".into(),
-        "arXiv answered 503 — 12 times.\n".into(),
+        ("arXiv answered 503 — 12 times.\n".into(), None),
         letter().date,
         "<pr1.report@example.org>".into(),
     );
