@@ -8,7 +8,7 @@ use super::{PreviewFormat, Reply, person};
 use crate::{
     app::{App, AppError},
     matching::Lexicon,
-    model::{Definition, SubscriberState},
+    model::{Definition, SubscriberState, Welcome},
     roster::Person,
     run::{self, Recorded, Report},
     store::{self, Batch, Store, Versioned, memory::MemoryStore},
@@ -113,9 +113,13 @@ async fn pretend_pending(
     }
     let stored = copy.subscribers(std::slice::from_ref(&person.id)).await?.pop();
     let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-    if let Some(stored) = stored.filter(|_| !is_new) {
+    if let Some(stored) = stored {
+        // No number is given twice, on a copy neither.
         state.latest_digest = stored.value.latest_digest;
         state.welcome = stored.value.welcome;
+    }
+    if is_new {
+        state.welcome = Welcome::Owed;
     }
     copy.commit(Batch {
         subscribers: vec![Versioned { value: state, revision }],

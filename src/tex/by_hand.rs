@@ -1,4 +1,5 @@
-//! A hundred formulas as a person would write them in a line of text.
+//! A hundred formulas as a person would write them in a line of text. Raised letters that many typefaces lack are not
+//! used: d, s and their like stand behind a `^`.
 
 use super::to_text;
 
@@ -14,7 +15,7 @@ const FORMULAS: [(&str, &str); 100] = [
     (r"$\mathcal{L}(\theta)$", "ℒ(θ)"),
     (r"$\mathfrak{sl}_2$", "𝔰𝔩₂"),
     (r"$\int_0^1 f(x)\,dx$", "∫₀¹ f(x) dx"),
-    (r"$\prod_{p} (1 - p^{-s})^{-1}$", "∏ₚ (1 − p⁻ˢ)⁻¹"),
+    (r"$\prod_{p} (1 - p^{-s})^{-1}$", "∏ₚ (1 − p^(−s))⁻¹"),
     (r"$\sqrt{2}$", "√2"),
     (r"$\sqrt{x^2+y^2}$", "√(x²+y²)"),
     (r"$\frac{1}{2}$", "1/2"),
@@ -66,7 +67,7 @@ const FORMULAS: [(&str, &str); 100] = [
     (r"$\emptyset$", "∅"),
     (r"$\infty$", "∞"),
     (r"$S^1$", "S¹"),
-    (r"$\mathbb{R}^{d}$", "ℝᵈ"),
+    (r"$G^{(k)}$", "G^(k)"),
     (r"$10^5$", "10⁵"),
     (r"$\mu$m", "μm"),
     (r"$\Lambda$CDM", "ΛCDM"),

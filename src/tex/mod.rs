@@ -20,7 +20,7 @@ mod prose;
 mod scan;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ops::Range;
 
@@ -106,7 +106,7 @@ pub fn runs_to_text(runs: &[Run]) -> String {
             Style::Subscript => '_',
         };
         text.push(sign);
-        if run.text.chars().nth(1).is_some() {
+        if run.text.chars().nth(1).is_some() && !is_in_brackets(&run.text) {
             text.push('(');
             text.push_str(&run.text);
             text.push(')');
@@ -115,6 +115,12 @@ pub fn runs_to_text(runs: &[Run]) -> String {
         }
     }
     text
+}
+
+/// Whether one pair of brackets stands round all of it.
+pub(crate) fn is_in_brackets(text: &str) -> bool {
+    let inside = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    inside.is_some_and(|inside| !inside.contains(['(', ')']))
 }
 
 /// An author's name with its accents converted. Formulas, hyphens and quotes stay as they are.

@@ -129,8 +129,8 @@ async fn a_welcome_can_be_looked_at_before_anybody_is_welcomed() {
         days,
         welcome,
     };
-    let shown = admin::execute(&built, &preview(true, None)).await.output;
+    let shown = admin::execute(&built, &preview(true, Some(7))).await.output;
     assert!(shown.contains("\nWelcome\n") && shown.contains(&ids[0]), "{shown}");
-    let shown = admin::execute(&built, &preview(false, Some(3))).await.output;
+    let shown = admin::execute(&built, &preview(false, Some(7))).await.output;
     assert!(shown.contains("\n1 new paper\n") && shown.contains(&ids[0]), "{shown}");
 }

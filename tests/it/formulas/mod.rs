@@ -130,7 +130,7 @@ fn three_hundred_texts_are_shown_as_when_they_were_looked_at() {
     );
 }
 
-/// Prints the texts to be looked at, each conversion with what it was made from, and writes the fingerprints that
+/// Prints the texts to be looked at, their formulas first, and writes the fingerprints that
 /// `tests/it/formulas/reviewed.txt` holds once somebody has looked.
 #[test]
 #[ignore = "prints texts for a person to look at"]
@@ -138,32 +138,15 @@ fn print_the_texts_for_review() {
     let Some(sources) = sources() else { return };
     for source in chosen(&sources) {
         println!("\n{}", source.name);
-        let mut converted = 0..0;
-        for run in tex::read(&source.text) {
-            if source.text.get(run.source.clone()) != Some(run.text.as_str()) {
-                if run.source.start > converted.end && !converted.is_empty() {
-                    show(&source.text[converted.clone()]);
-                    converted = run.source.clone();
-                }
-                converted = if converted.is_empty() {
-                    run.source
-                } else {
-                    converted.start..run.source.end
-                };
-            }
+        for formula in formulas(&source.text) {
+            println!("  {formula} -> {}", tex::to_html(formula, &[], ("", "")));
         }
-        show(&source.text[converted]);
-        println!("  = {}", tex::to_text(&source.text));
+        let text = tex::to_text(&source.text);
+        println!("= {}", text.split_whitespace().collect::<Vec<_>>().join(" "));
     }
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("reviewed.txt");
     fs::write(&path, fingerprints(&sources).join("\n") + "\n").unwrap();
     println!("\nfingerprints: {}", path.display());
-}
-
-fn show(source: &str) {
-    if !source.is_empty() {
-        println!("  {source} -> {}", tex::to_html(source, &[], ("", "")));
-    }
 }
 
 /// Spread evenly over all.
