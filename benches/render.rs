@@ -181,6 +181,7 @@ fn composer(signed: bool) -> Composer {
             list_label: "Paper round".to_owned(),
             feedback_sender: "exampleorg".to_owned(),
             public_url,
+            help_url: None,
             unsubscribe_address: Some("leave@example.org".to_owned()),
             owner: Some("ops@example.org".to_owned()),
         },

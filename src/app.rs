@@ -4,6 +4,7 @@
 //! what it needs. The daemon, the command line, the demo and the tests all build the same [`App`].
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     process,
@@ -35,6 +36,7 @@ use crate::{
         wire::Limits,
     },
     matching,
+    metrics::Metrics,
     model::{Shown, Term, WorkerId},
     render::{self, Renderer},
     roster::{Person, Roster},
@@ -44,7 +46,7 @@ use crate::{
         memory::MemoryStore,
         sled::{FormerLife, SledStore},
     },
-    token::{Keys, TokenKey},
+    token::{Bearer, Keys, OpaqueId, TokenKey},
 };
 
 /// How a command ended, as an exit status after sysexits.h.
@@ -144,6 +146,10 @@ pub struct App {
     pub run: run::Context,
     /// What deliveries work with.
     pub delivery: delivery::Context,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whom the tokens in links name; addresses of lists have none.
+    readers: HashMap<OpaqueId, usize>,
     /// Runs never overlap: whoever makes one holds this.
     pub run_lock: Arc<tokio::sync::Mutex<()>>,
     /// Cancelled when the process is to end: no new work, and no more waiting for arXiv. A mail in hand is finished.
@@ -173,17 +179,48 @@ impl App {
         Self::build(loaded, store, clock)
     }
 
-    /// Builds everything around a store that is open already: at a reload, and in tests.
+    /// Builds everything around a store that is open already.
     pub fn build(loaded: config::Loaded, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
+        Self::assemble(loaded, store, clock, Arc::default())
+    }
+
+    /// Builds everything anew around what outlives a configuration: the store, the calendar, the counters, the lock and
+    /// the signal to stop.
+    pub fn rebuild(&self, loaded: config::Loaded) -> Result<Self, AppError> {
+        let mut app = Self::assemble(
+            loaded,
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.metrics),
+        )?;
+        app.run_lock = Arc::clone(&self.run_lock);
+        // The next run compiles the keywords anew only if they changed.
+        app.run.lexicon = Arc::clone(&self.run.lexicon);
+        app.stop = self.stop.clone();
+        Ok(app)
+    }
+
+    /// The subscriber whom a genuine token names: configured now, and no list's address, since one member of a list must
+    /// not act for all.
+    pub fn reader(&self, bearer: &Bearer) -> Option<&Arc<Person>> {
+        self.readers.get(&bearer.id).map(|index| &self.roster.people()[*index])
+    }
+
+    fn assemble(
+        loaded: config::Loaded,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AppError> {
         let config::Loaded { config, warnings } = loaded;
-        warn_of_unbuilt(&config);
         let keys = Arc::new(load_keys(&config.mail.token_key_file)?);
         let renderer = Arc::new(renderer(&config)?);
         for problem in renderer.problems() {
             tracing::warn!(template = %problem.file.display(), why = %problem, "a template is refused; the built-in one is used");
         }
-        let fetcher = Arc::new(fetcher(&config, Arc::clone(&store))?);
+        let fetcher = Arc::new(fetcher(&config, Arc::clone(&store), Arc::clone(&metrics))?);
         let roster = Roster::new(config.subscribers().into_iter().map(person).collect());
+        let readers = readers(&roster, &keys);
         let composer = Arc::new(Composer {
             renderer,
             keys,
@@ -205,6 +242,7 @@ impl App {
             composer,
             transport: Arc::new(transport(&config)?),
             worker: WorkerId(format!("{}.{}", process::id(), SystemClock.now().timestamp_millis())),
+            metrics: Arc::clone(&metrics),
             settings: delivery_settings(&config),
         };
         Ok(Self {
@@ -215,10 +253,20 @@ impl App {
             roster,
             run,
             delivery,
+            metrics,
+            readers,
             run_lock: Arc::default(),
             stop: CancellationToken::new(),
         })
     }
+}
+
+fn readers(roster: &Roster, keys: &Keys) -> HashMap<OpaqueId, usize> {
+    let people = roster.people().iter().enumerate();
+    people
+        .filter(|(_, person)| !person.shared)
+        .flat_map(|(index, person)| keys.opaque_ids(&person.id).map(move |id| (id, index)))
+        .collect()
 }
 
 async fn open_store(config: &Config, clock: &dyn Clock, dry_run: bool) -> Result<Arc<dyn Store>, AppError> {
@@ -311,7 +359,7 @@ fn renderer(config: &Config) -> Result<Renderer, AppError> {
         authors_max: digest.authors_max as usize,
         abstracts: shown(config),
         html_bytes_max: usize::try_from(digest.html_bytes_max).unwrap_or(usize::MAX),
-        public_url: None,
+        public_url: page_url(config),
         sender_name: sender_name(config),
         contact: Some(contact.address.clone()),
         templates_dir: digest.templates_dir.clone(),
@@ -335,7 +383,7 @@ fn sender_name(config: &Config) -> String {
     config.mail.from.name.clone().unwrap_or_else(|| "Paperround".to_owned())
 }
 
-fn fetcher(config: &Config, store: Arc<dyn Store>) -> Result<Fetcher, AppError> {
+fn fetcher(config: &Config, store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Result<Fetcher, AppError> {
     let arxiv = &config.arxiv;
     let gate = Arc::new(Gate::new(store, arxiv.request_interval));
     let settings = ClientSettings {
@@ -346,7 +394,7 @@ fn fetcher(config: &Config, store: Arc<dyn Store>) -> Result<Fetcher, AppError> 
         response_bytes_max: arxiv.response_bytes_max,
         retry_delay: arxiv.retry_delay,
     };
-    let client = Client::new(settings, gate)
+    let client = Client::new(settings, gate, metrics)
         .map_err(|error| anyhow::Error::new(error).context("the HTTP client cannot be made"))?;
     let address = |key: &str, text: &str| {
         text.parse()
@@ -490,21 +538,16 @@ fn sender(config: &Config) -> Sender {
         list_id: format!("papers.{domain}"),
         list_label: sender_name(config),
         feedback_sender: feedback_sender(domain),
-        public_url: None,
+        public_url: config.web.public_url.clone(),
+        help_url: page_url(config).filter(|url| url.starts_with("https://")),
         unsubscribe_address: mail.unsubscribe_address.clone(),
         owner: Some(mail.reply_to.as_ref().unwrap_or(&mail.from).address.clone()),
     }
 }
 
-/// Says once that the keys of the web part do nothing yet. Mails carry no address of it either: a link that nobody
-/// answers is worse than none, and a mail program would show a button for it.
-fn warn_of_unbuilt(config: &Config) {
-    let web = &config.web;
-    if web.public_url.is_some() || web.listen.is_some() || web.page {
-        tracing::warn!(
-            "the web part is not built yet: the keys of [web] have no effect, and mails offer leaving by mail"
-        );
-    }
+/// The address of the Daily Papers page, where it is served.
+fn page_url(config: &Config) -> Option<String> {
+    config.web.public_url.clone().filter(|_| config.web.page)
 }
 
 /// 5 to 15 letters and digits that stay the same for one sender, as Gmail's `Feedback-ID` wants them.

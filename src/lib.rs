@@ -6,7 +6,7 @@
 //! | level | modules |
 //! |---|---|
 //! | 0 | [`model`] values, [`clock`] |
-//! | 1 | [`tex`], [`token`], [`schedule`] |
+//! | 1 | [`tex`], [`token`], [`schedule`], [`metrics`] what is counted |
 //! | 2 | [`matching`] which papers fit which terms |
 //! | 3 | [`arxiv`] bytes to papers, [`digest`] what goes into one |
 //! | 4 | [`render`] a stored digest as subject, text and HTML |
@@ -16,6 +16,7 @@
 //! | 8 | [`config`] |
 //! | 9 | [`app`] the composition root, [`telemetry`] |
 //! | 10 | [`admin`] the operator's commands |
+//! | 11 | [`http`] the web part |
 //! | 12 | [`daemon`] |
 //! | 13 | [`demo`] |
 //! | 14 | [`cli`] |
@@ -23,6 +24,7 @@
 pub mod clock;
 pub mod model;
 
+pub mod metrics;
 pub mod schedule;
 pub mod tex;
 pub mod token;
@@ -51,6 +53,8 @@ pub mod app;
 pub mod telemetry;
 
 pub mod admin;
+
+pub mod http;
 
 pub mod daemon;
 

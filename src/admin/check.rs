@@ -1,27 +1,70 @@
 //! `check`: the configuration in words, and with `--online` everything it connects to.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, io, net::SocketAddr, path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 
-use super::{Reply, sender};
+use super::{Reply, moment, sender, suppression};
 use crate::{
     app::{self, App, AppError, Exit},
     arxiv::calendar,
-    config::{self, Environment, Loaded},
+    config::{self, Config, Environment, Loaded},
+    model::Suppression,
+    roster::{self, suppression_key},
+    store::StoreError,
 };
 
 /// How many coming slots of each schedule are shown.
 const SLOTS_SHOWN: usize = 3;
+/// How long, and of how many bytes, the answer of a web part may be that listens already.
+const HEALTH_MAX: Duration = Duration::from_secs(5);
+const HEALTH_BYTES_MAX: u64 = 4096;
 
-/// Reads a configuration with this process's environment and says what [`check`] says of it.
+/// Reads a configuration with the environment of the daemon and says what [`check`] says of it, and who in it is not
+/// mailed.
 ///
 /// # Errors
 ///
 /// Every problem that was found.
-pub fn load_and_check(path: &Path, now: DateTime<Utc>) -> Result<Reply, AppError> {
-    Ok(check(&app::load_config(path, &Environment::from_process())?, now))
+pub(super) async fn in_daemon(app: &App, path: &Path) -> Result<Reply, AppError> {
+    let loaded = app::load_config(path, &Environment::from_process())?;
+    let mut reply = check(&loaded, app.clock.now());
+    reply
+        .output
+        .push_str(&not_mailed(&loaded.config, &suppressions(app).await?));
+    Ok(reply)
+}
+
+/// The subscribers of a configuration who are not mailed whatever it says, each with the reason; nothing if there are none.
+pub fn not_mailed(config: &Config, suppressions: &[Suppression]) -> String {
+    let mut text = String::new();
+    for subscriber in config.subscribers() {
+        let key = suppression_key(&subscriber.address);
+        if let Some(found) = suppressions.iter().find(|suppression| suppression.address == key) {
+            // Writing to a string cannot fail.
+            let _infallible = writeln!(
+                text,
+                "  {}: {} since {} ({}); `paperround suppression remove` undoes it",
+                subscriber.id,
+                suppression::in_words(found.reason),
+                moment(found.since),
+                found.evidence
+            );
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("\nConfigured, but not mailed\n{text}")
+}
+
+async fn suppressions(app: &App) -> Result<Vec<Suppression>, StoreError> {
+    Ok(roster::suppressions(&*app.store).await?.into_values().collect())
 }
 
 /// The configuration in words: who gets what when, and what deserves a second look. Opens nothing.
@@ -128,6 +171,30 @@ fn transport(config: &config::Config) -> String {
     }
 }
 
+/// Whether the web part could listen there, or does already.
+async fn listener(address: SocketAddr) -> Result<String, String> {
+    match TcpListener::bind(address).await {
+        Ok(_closed_again) => Ok(format!("{address} is free to listen on")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match tokio::time::timeout(HEALTH_MAX, is_ours(address)).await {
+                Ok(Ok(true)) => Ok(format!("{address} answers")),
+                Ok(_) | Err(_) => Err(format!("web.listen: another program holds {address}")),
+            }
+        }
+        Err(error) => Err(format!("web.listen: {address} cannot be opened: {error}")),
+    }
+}
+
+async fn is_ours(address: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await?;
+    let mut answer = Vec::new();
+    stream.take(HEALTH_BYTES_MAX).read_to_end(&mut answer).await?;
+    Ok(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"ok\n"))
+}
+
 /// Tries everything that a run needs, and says what was tried, how it went and how long it took. Sends nothing.
 pub async fn probe(app: &App) -> Result<Reply, AppError> {
     let mut reply = Reply::done(String::new());
@@ -160,5 +227,12 @@ pub async fn probe(app: &App) -> Result<Reply, AppError> {
     );
     let began = Instant::now();
     note("mail", began, app.delivery.transport.probe().await);
+    if let Some(address) = app.config.web.listen {
+        let began = Instant::now();
+        note("web", began, listener(address).await);
+    }
+    reply
+        .output
+        .push_str(&not_mailed(&app.config, &suppressions(app).await?));
     Ok(reply)
 }

@@ -9,6 +9,7 @@ mod fixture;
 mod operator;
 mod outbox;
 mod preview;
+pub mod reader;
 mod run;
 mod sender;
 mod state;
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     bounce::{MAIL_BYTES_MAX, read_maildir},
-    check::{check, load_and_check, probe},
+    check::{check, not_mailed, probe},
     operator::conclude,
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
@@ -314,7 +315,7 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
         | Command::StateImport { .. } => operate(app, command).await,
         Command::TestMail { address } => test_mail::command(app, address).await,
         Command::Probe => probe(app).await,
-        Command::Check { config } => load_and_check(config, app.clock.now()),
+        Command::Check { config } => check::in_daemon(app, config).await,
     };
     result.unwrap_or_else(|error| failed(&error))
 }

@@ -207,8 +207,10 @@ async fn account(app: &App, report: &mut Report, delivered: &Delivered) -> Resul
     Ok(())
 }
 
-/// Keeps the report among the latest for `status`.
+/// Counts the run, and keeps its report among the latest for `status`.
 async fn keep(app: &App, report: &Report) -> Result<(), StoreError> {
+    app.metrics
+        .run_ended(report.is_complete(), Duration::from_millis(report.duration_ms));
     let kept = documents::load_all::<Report>(&*app.store, DocumentKind::Run).await?;
     let key = report.began.map_or_else(String::new, |began| {
         began.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)

@@ -19,6 +19,7 @@ use crate::{
     config::{Environment, Loaded},
     daemon::socket,
     export::Format,
+    model::Suppression,
     telemetry::{self, LogFormat},
 };
 
@@ -451,6 +452,13 @@ async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
         reply.output.push_str(&probed.output);
         reply.problems.extend(probed.problems);
         reply.exit = probed.exit;
+        return Ok(reply);
+    }
+    // Only a running daemon can be asked who is not mailed: the state is not opened for this.
+    let socket_path = socket::path(&loaded.config, &environment);
+    if let Ok(Some(listed)) = socket::ask(&socket_path, &Command::SuppressionList { json: true }).await {
+        let suppressions: Vec<Suppression> = serde_json::from_str(&listed.output).unwrap_or_default();
+        reply.output.push_str(&admin::not_mailed(&loaded.config, &suppressions));
     }
     Ok(reply)
 }

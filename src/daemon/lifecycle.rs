@@ -5,11 +5,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::RwLock,
+    sync::watch,
     time::Instant,
 };
 
-use super::{Shared, bell::Bell, note_clock, notify, socket, turn, watch::Watch};
+use super::{Shared, bell::Bell, note_clock, notify, socket, turn, watch::Watch, web};
 use crate::{
     admin::Reply,
     app::{self, App, AppError, Exit, Options},
@@ -47,7 +47,7 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     let socket_path = socket::path(&app.config, &environment);
     let shared = Arc::new(Shared {
         config_path: config_path.to_owned(),
-        app: RwLock::new(Arc::clone(&app)),
+        app: watch::Sender::new(Arc::clone(&app)),
         stop: app.stop.clone(),
         bell: Bell::default(),
     });
@@ -60,6 +60,8 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
             "no control socket: the other commands will not reach this daemon"
         ),
     }
+    // Bound before the service counts as ready.
+    let web = web::start(&app, shared.app.subscribe(), &shared.stop)?;
     let mut scheduler = shared.bell.hang().await.map_err(anyhow::Error::new)?;
     let pulse = Arc::new(Pulse::default());
     let mut brain = tokio::spawn(think(Arc::clone(&shared), Arc::clone(&pulse)));
@@ -78,11 +80,11 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
             _ = signals.hangup.recv() => {
                 notify::reloading();
                 reload(&shared, &environment, true).await;
-                watch = Watch::new(&shared.app().await.config);
+                watch = Watch::new(&shared.app().config);
                 notify::ready("waiting for the next slot");
             }
             _ = look.tick() => {
-                let app = shared.app().await;
+                let app = shared.app();
                 if watch.has_changed(&app.config) {
                     reload(&shared, &environment, false).await;
                 }
@@ -105,12 +107,15 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
         }
     };
     // A run that came through the control socket may be in the middle of a mail.
-    let app = shared.app().await;
+    let app = shared.app();
     tokio::select! {
         _ended = app.run_lock.lock() => {}
         () = tokio::time::sleep(LAST_MAIL_MAX) => broken_off(),
         _ = signals.terminate.recv() => broken_off(),
         _ = signals.interrupt.recv() => broken_off(),
+    }
+    if let Some(web) = web {
+        web.ended().await;
     }
     if let Err(error) = scheduler.shutdown().await {
         tracing::debug!(%error, "the bell did not stop");
@@ -143,7 +148,7 @@ async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError>
         if shared.stop.is_cancelled() {
             return Ok(());
         }
-        let app = shared.app().await;
+        let app = shared.app();
         if !note_clock(&*app.store, app.clock.now()).await? {
             tracing::error!(
                 "the clock is more than an hour behind what this daemon has seen; nothing is done until it is right"
@@ -163,7 +168,7 @@ async fn until(shared: &Shared, slot: Option<DateTime<Utc>>) {
     let Some(slot) = slot else {
         return std::future::pending().await;
     };
-    let now = shared.app().await.clock.now();
+    let now = shared.app().clock.now();
     match (slot - now).to_std() {
         Ok(left) if left < BELL => tokio::time::sleep(left).await,
         Ok(_) => std::future::pending().await,
@@ -173,7 +178,7 @@ async fn until(shared: &Shared, slot: Option<DateTime<Utc>>) {
 
 /// Reads the configuration again and puts it in place, or keeps the one that runs and says why.
 async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
-    let former = shared.app().await;
+    let former = shared.app();
     let loaded = match app::load_config(&shared.config_path, environment) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -215,13 +220,9 @@ async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
     for line in &changes.lines {
         tracing::info!(change = line, "configuration changes");
     }
-    match App::build(loaded, Arc::clone(&former.store), Arc::clone(&former.clock)) {
-        Ok(mut app) => {
-            app.run_lock = Arc::clone(&former.run_lock);
-            // The next run compiles the keywords anew only if they changed.
-            app.run.lexicon = Arc::clone(&former.run.lexicon);
-            app.stop = former.stop.clone();
-            *shared.app.write().await = Arc::new(app);
+    match former.rebuild(loaded) {
+        Ok(app) => {
+            shared.app.send_replace(Arc::new(app));
             tracing::info!(n_changes = changes.lines.len(), "configuration reloaded");
             shared.bell.ring();
         }

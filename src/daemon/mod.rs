@@ -10,12 +10,13 @@ mod notify;
 pub mod socket;
 mod turn;
 mod watch;
+mod web;
 
 use std::{path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::RwLock;
+use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
 pub use self::lifecycle::serve;
@@ -84,14 +85,14 @@ struct Shared {
     /// The configuration file, read again at a reload.
     config_path: PathBuf,
     /// Replaced whole at a reload; whoever works with the former one ends with it.
-    app: RwLock<Arc<App>>,
+    app: Sender<Arc<App>>,
     /// No new work; what has begun is brought to its end.
     stop: CancellationToken,
     bell: bell::Bell,
 }
 
 impl Shared {
-    async fn app(&self) -> Arc<App> {
-        Arc::clone(&*self.app.read().await)
+    fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app.borrow())
     }
 }

@@ -107,7 +107,7 @@ async fn answer_one(stream: UnixStream, shared: &Shared) -> io::Result<()> {
     let reply = match serde_json::from_str::<Command>(&line) {
         Ok(command) => {
             tracing::info!(command = command.name(), "command on the control socket");
-            admin::execute(&*shared.app().await, &command).await
+            admin::execute(&shared.app(), &command).await
         }
         Err(error) => admin::failed(&AppError::Usage(format!(
             "the running daemon does not know this command ({error}); is it of another version?"

@@ -30,6 +30,7 @@ use crate::{
         compose::{Composed, Composer},
         pace::Pace,
     },
+    metrics::{self, Metrics},
     model::{
         DigestId, DigestKind, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState,
         Suppression, Welcome, WorkerId,
@@ -58,6 +59,8 @@ pub struct Context {
     pub transport: Arc<Transport>,
     /// This process.
     pub worker: WorkerId,
+    /// Where attempts are counted.
+    pub metrics: Arc<Metrics>,
     /// How it behaves.
     pub settings: Settings,
 }
@@ -140,6 +143,18 @@ async fn courier(
     Ok(())
 }
 
+/// Why a message is not sent, at the last moment before it would be.
+enum Halt {
+    Cancelled(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// One attempt at one digest, from the lease to the settled outcome.
 async fn attempt(
     ctx: &Context,
@@ -185,12 +200,22 @@ async fn attempt(
                     })
                     .await?;
                 entry.revision += 1;
-                Ok::<(), StoreError>(())
+                // Asked again after that is written. Whoever suppresses an address writes first and then looks for
+                // messages in hand: so either it is seen here, or the message is seen there.
+                match cancelled(ctx, &entry.value.digest).await? {
+                    Some(why) => Err(Halt::Cancelled(why)),
+                    None => Ok(()),
+                }
             };
-            outcome = courier
+            let sent = courier
                 .send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data)
-                .await?;
+                .await;
             entry = slot.into_inner();
+            outcome = match sent {
+                Ok(outcome) => outcome,
+                Err(Halt::Cancelled(why)) => return cancel(ctx, entry, why).await,
+                Err(Halt::Store(error)) => return Err(error),
+            };
         }
         Err(error) => {
             let reply = format!("it could not be made: {error}");
@@ -200,6 +225,7 @@ async fn attempt(
             };
         }
     }
+    ctx.metrics.attempted(counted(&outcome));
     watch_the_relay(turn, &outcome).await;
     let settlement = conclude(ctx, entry, &outcome, began).await?;
     let mut delivered = turn.delivered.lock().await;
@@ -210,6 +236,19 @@ async fn attempt(
         Settlement::Returned | Settlement::Split | Settlement::Undeliverable => delivered.failed += 1,
     }
     Ok(())
+}
+
+/// The outcome as it is counted.
+fn counted(outcome: &Outcome) -> metrics::Attempt {
+    match outcome {
+        Outcome::Accepted { .. } => metrics::Attempt::Accepted,
+        Outcome::TransientRecipient { .. } => metrics::Attempt::TransientRecipient,
+        Outcome::TransientRelay { .. } => metrics::Attempt::TransientRelay,
+        Outcome::PermanentRecipient { .. } => metrics::Attempt::PermanentRecipient,
+        Outcome::PermanentMessage { .. } => metrics::Attempt::PermanentMessage,
+        Outcome::Configuration { .. } => metrics::Attempt::Configuration,
+        Outcome::Unconfirmed { .. } => metrics::Attempt::Unconfirmed,
+    }
 }
 
 /// Counts failures of the relay and breaks the turn when they run on; a configuration error breaks it at once.
@@ -426,6 +465,7 @@ async fn cancel(ctx: &Context, entry: Versioned<OutboxEntry>, why: &str) -> Resu
             Err(StoreError::Conflict(_)) => {}
             Err(error) => return Err(error),
             Ok(()) => {
+                ctx.metrics.attempted(metrics::Attempt::Cancelled);
                 tracing::info!(digest.id = number, why, "digest cancelled");
                 return Ok(());
             }

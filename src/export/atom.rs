@@ -6,18 +6,26 @@ use quick_xml::{
     events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event},
 };
 
-use super::{Page, abstract_page, pdf, readable};
+use super::{FeedName, Page, abstract_page, pdf, readable};
 use crate::{model::Paper, render::line};
 
-/// What never changes about the feed (RFC 4287, 4.2.6: an IRI).
+/// What never changes about the feed of the page (RFC 4287, 4.2.6: an IRI).
 const FEED_ID: &str = "urn:uuid:5b0f2c0e-6d0a-5a0b-9a3f-7f1d3c1e9b11";
 
 pub(super) fn write(page: &Page) -> String {
+    let name = FeedName {
+        id: FEED_ID.to_owned(),
+        title: "Daily Papers".to_owned(),
+    };
+    write_named(page, &name)
+}
+
+pub(super) fn write_named(page: &Page, name: &FeedName) -> String {
     let mut feed = Feed(Writer::new_with_indent(Vec::new(), b' ', 2));
     feed.event(Event::Decl(BytesDecl::new("1.0", Some("utf-8"), None)));
     feed.open("feed", &[("xmlns", "http://www.w3.org/2005/Atom")]);
-    feed.text("id", FEED_ID);
-    feed.text("title", "Daily Papers");
+    feed.text("id", &line(&name.id));
+    feed.text("title", &line(&name.title));
     feed.text("updated", &moment(page.updated));
     feed.text("generator", "Paperround");
     for (paper, keywords) in page.papers() {

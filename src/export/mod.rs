@@ -79,6 +79,29 @@ pub fn write(page: &Page, format: Format) -> String {
     }
 }
 
+/// The papers as a feed of its own (RFC 4287).
+pub fn feed(page: &Page, name: &FeedName) -> String {
+    atom::write_named(page, name)
+}
+
+/// What tells one feed from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedName {
+    /// What never changes about it (RFC 4287, 4.2.6: an IRI).
+    pub id: String,
+    /// What readers' programs call it.
+    pub title: String,
+}
+
+/// Which papers are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Wanted {
+    /// Only this keyword's.
+    pub keyword: Option<String>,
+    /// Only those submitted on this day, in UTC.
+    pub day: Option<NaiveDate>,
+}
+
 /// Collects the newest stored papers of every keyword that somebody subscribes to.
 ///
 /// A keyword that several people restrict in different ways shows what any of them gets. Withdrawn papers are left out.
@@ -88,9 +111,23 @@ pub async fn gather<S: BuildHasher>(
     incomplete: &HashMap<Term, (DateTime<Utc>, String), S>,
     now: DateTime<Utc>,
 ) -> Result<Page, StoreError> {
+    search(store, roster, &Wanted::default(), incomplete, now).await
+}
+
+/// [`gather`], of the wanted papers only.
+pub async fn search<S: BuildHasher>(
+    store: &dyn Store,
+    roster: &Roster,
+    wanted: &Wanted,
+    incomplete: &HashMap<Term, (DateTime<Utc>, String), S>,
+    now: DateTime<Utc>,
+) -> Result<Page, StoreError> {
     let mut headings: Vec<(&str, BTreeSet<&Definition>)> = Vec::new();
     let mut positions: HashMap<&str, usize> = HashMap::new();
-    for (heading, definition) in roster.people().iter().flat_map(|person| &person.keywords) {
+    let keywords = roster.people().iter().flat_map(|person| &person.keywords);
+    for (heading, definition) in
+        keywords.filter(|(heading, _)| wanted.keyword.as_ref().is_none_or(|wanted| wanted == heading))
+    {
         let position = *positions.entry(heading).or_insert_with(|| {
             headings.push((heading, BTreeSet::new()));
             headings.len() - 1
@@ -113,7 +150,13 @@ pub async fn gather<S: BuildHasher>(
         let stored = store.newest_papers(below.as_ref(), PAPERS_TOGETHER).await?;
         let Some(last) = stored.last() else { break };
         below = Some(last.paper.id.clone());
-        for stored in stored.iter().filter(|stored| !stored.paper.withdrawn) {
+        let is_wanted = |paper: &Paper| {
+            !paper.withdrawn
+                && wanted
+                    .day
+                    .is_none_or(|day| submitted(paper).is_some_and(|date| date == day))
+        };
+        for stored in stored.iter().filter(|stored| is_wanted(&stored.paper)) {
             let reading = lexicon.read(&stored.paper);
             if reading.is_empty() {
                 continue;
@@ -158,6 +201,11 @@ impl Page {
 /// The day of the version that is shown, in UTC.
 fn date(paper: &Paper) -> Option<NaiveDate> {
     paper.updated.or(paper.submitted).map(|at| at.date_naive())
+}
+
+/// The day on which its first version was submitted, in UTC.
+fn submitted(paper: &Paper) -> Option<NaiveDate> {
+    paper.submitted.or(paper.updated).map(|at| at.date_naive())
 }
 
 /// TeX as one readable line without control characters.

@@ -6,7 +6,11 @@ use chrono::{DateTime, Utc};
 use reqwest::{StatusCode, Url, header};
 
 use super::gate::{Effect, EnterError, Gate};
-use crate::{clock::Clock, store::StoreError};
+use crate::{
+    clock::Clock,
+    metrics::{Metrics, Request},
+    store::StoreError,
+};
 
 /// How long the connection to arXiv may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,11 +112,12 @@ pub struct Client {
     http: reqwest::Client,
     gate: Arc<Gate>,
     settings: ClientSettings,
+    metrics: Arc<Metrics>,
 }
 
 impl Client {
-    /// A client whose requests pass `gate`.
-    pub fn new(settings: ClientSettings, gate: Arc<Gate>) -> Result<Self, reqwest::Error> {
+    /// A client whose requests pass `gate` and are counted in `metrics`.
+    pub fn new(settings: ClientSettings, gate: Arc<Gate>, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
         // Repeated installation is an error that means "already there", which is all that is needed.
         let _already_there = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -121,7 +126,12 @@ impl Client {
             .pool_max_idle_per_host(1)
             .redirect(reqwest::redirect::Policy::custom(redirect))
             .build()?;
-        Ok(Self { http, gate, settings })
+        Ok(Self {
+            http,
+            gate,
+            settings,
+            metrics,
+        })
     }
 
     /// The gate that all requests pass.
@@ -145,6 +155,7 @@ impl Client {
                 humantime::format_duration(timeout)
             ))),
         };
+        self.metrics.requested(counted(&result));
         turn.leave(effect(&result, self.settings.retry_delay)).await?;
         result
     }
@@ -204,6 +215,19 @@ impl Client {
 /// Product, version and contact, as arXiv asks of automated clients.
 fn user_agent(contact: &str) -> String {
     format!("paperround/{} (+{contact})", env!("CARGO_PKG_VERSION"))
+}
+
+/// The outcome as it is counted.
+fn counted(result: &Result<Answer, FetchError>) -> Request {
+    match result {
+        Ok(_) => Request::Answered,
+        Err(FetchError::Busy { .. }) => Request::Busy,
+        Err(FetchError::Refused { .. }) => Request::Refused,
+        Err(FetchError::Forbidden { .. }) => Request::Forbidden,
+        Err(FetchError::Broken(_) | FetchError::TooLong(_) | FetchError::Closed(_) | FetchError::Store(_)) => {
+            Request::Broken
+        }
+    }
 }
 
 /// What the outcome of one request means for all that follow.

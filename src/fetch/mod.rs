@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use self::client::Client;
 pub use self::{
     look::{Look, LookError},
+    passes::coverage_keys,
     progress::Progress,
     reconcile::Reconciliation,
 };

@@ -373,6 +373,11 @@ pub(super) fn query_keys(search: &Search) -> Vec<String> {
     queries.iter().map(|query| coverage_key(query)).collect()
 }
 
+/// Under which keys the coverage of a search may stand: that of its harvests, and those of its queries.
+pub fn coverage_keys(search: &Search) -> (String, Vec<String>) {
+    (harvest_key(search), query_keys(search))
+}
+
 fn deleted(mut document: Versioned<Document>) -> Versioned<Document> {
     document.value.value = None;
     document

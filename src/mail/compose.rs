@@ -39,6 +39,8 @@ pub struct Sender {
     pub feedback_sender: String,
     /// The address of the web part, without a slash at the end.
     pub public_url: Option<String>,
+    /// A page about the service, if there is one.
+    pub help_url: Option<String>,
     /// The mailbox that takes requests to leave.
     pub unsubscribe_address: Option<String>,
     /// Where to write about the service.
@@ -161,6 +163,19 @@ impl Composer {
         })
     }
 
+    /// A digest for the browser: the HTML of its mail, without the links that act for the subscriber.
+    ///
+    /// People hand such a page on, and whoever has it must not be able to sign them off. A paper whose text is not stored any more is
+    /// shown by its identifier and link.
+    ///
+    /// # Errors
+    /// The built-in templates fail on it, which is a mistake in the program.
+    pub fn web_page(&self, record: &DigestRecord, papers: &Papers) -> Result<String, RenderError> {
+        let links = PersonalLinks::default();
+        let page = self.with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
+        Ok(with_landmark(page.html))
+    }
+
     /// A mail that is no digest, such as a test or a report: its Message-ID and its signed bytes.
     ///
     /// `purpose` and the moment make the Message-ID unique.
@@ -239,6 +254,8 @@ impl Composer {
 
     fn letter(&self, record: &DigestRecord, message_id: &str, links: &PersonalLinks, rendered: &Rendered) -> Letter {
         let sender = &self.sender;
+        // Mail programs send the one click over HTTPS only (RFC 8058, 3.1); a test on loopback goes without.
+        let https = links.unsubscribe_url.clone().filter(|url| url.starts_with("https://"));
         Letter {
             from: sender.from.clone(),
             to: Mailbox::new(record.name.as_deref(), record.address.clone()),
@@ -252,18 +269,18 @@ impl Composer {
             list: Some(ListHeaders {
                 label: sender.list_label.clone(),
                 id: sender.list_id.clone(),
-                unsubscribe_https: links.unsubscribe_url.clone(),
+                one_click: https.is_some(),
+                unsubscribe_https: https,
                 unsubscribe_mailto: links.unsubscribe_mailto.clone(),
-                one_click: links.unsubscribe_url.is_some(),
                 feedback_id: Some(format!("daily:papers:digest:{}", sender.feedback_sender)),
-                help: sender.public_url.clone(),
+                help: sender.help_url.clone(),
                 owner: sender.owner.as_ref().map(|address| format!("mailto:{address}")),
             }),
         }
     }
 
     /// Papers with the matches of the record's own keywords to mark.
-    fn with_sources<T>(&self, record: &DigestRecord, papers: &Papers, then: impl FnOnce(&Sources<'_>) -> T) -> T {
+    pub fn with_sources<T>(&self, record: &DigestRecord, papers: &Papers, then: impl FnOnce(&Sources<'_>) -> T) -> T {
         let terms: BTreeSet<&Term> = record.keywords.iter().map(|(_, term)| term).collect();
         let terms: Vec<&Term> = terms.into_iter().collect();
         let lexicon = OnceCell::new();
@@ -304,6 +321,21 @@ impl Composer {
     }
 }
 
+/// A page whose readers can jump to what it holds. Mail programs keep no such element, so the mail has none.
+fn with_landmark(mut html: String) -> String {
+    let begin = html
+        .find("<body")
+        .and_then(|body| Some(body + html[body..].find('>')? + 1));
+    let end = html.rfind("</body>");
+    if let (Some(begin), Some(end)) = (begin, end)
+        && begin <= end
+    {
+        html.insert_str(end, "</main>\n");
+        html.insert_str(begin, "\n<main>");
+    }
+    html
+}
+
 fn versioned(paper: &crate::model::PaperRecord) -> VersionedId {
     VersionedId {
         id: paper.id.clone(),
@@ -319,4 +351,20 @@ fn hex(bytes: &[u8]) -> String {
             let _infallible = write!(text, "{byte:02x}");
             text
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_holds_is_its_main_part() {
+        let check = |html: &str, expected: &str| assert_eq!(with_landmark(html.to_owned()), expected);
+        check(
+            "<html><body class=\"b\"><p>x</p></body></html>",
+            "<html><body class=\"b\">\n<main><p>x</p></main>\n</body></html>",
+        );
+        check("<p>x</p>", "<p>x</p>");
+        check("</body><body>", "</body><body>");
+    }
 }

@@ -20,6 +20,7 @@ use super::{
     palette::{DARK, LIGHT},
     sample,
     view::Page,
+    web,
     wrap::wrap,
 };
 use crate::model::DigestKind;
@@ -29,7 +30,8 @@ const FUEL: u64 = 4_000_000;
 /// The largest template file.
 const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 
-const BUILT_IN: [(&str, &str); 15] = [
+const BUILT_IN: [(&str, &str); 18] = [
+    ("dark.html.j2", include_str!("../../templates/dark.html.j2")),
     ("layout.html.j2", include_str!("../../templates/layout.html.j2")),
     ("cards.html.j2", include_str!("../../templates/cards.html.j2")),
     ("layout.txt.j2", include_str!("../../templates/layout.txt.j2")),
@@ -54,6 +56,8 @@ const BUILT_IN: [(&str, &str); 15] = [
     ("welcome.html.j2", include_str!("../../templates/welcome.html.j2")),
     ("notice.txt.j2", include_str!("../../templates/notice.txt.j2")),
     ("notice.html.j2", include_str!("../../templates/notice.html.j2")),
+    ("web.html.j2", include_str!("../../templates/web.html.j2")),
+    ("papers.html.j2", include_str!("../../templates/papers.html.j2")),
 ];
 
 /// An overriding template that is not used.
@@ -157,17 +161,25 @@ impl Templates {
         parts: &[String],
         page: Page,
     ) -> Result<(Vec<String>, Option<TemplateProblem>), minijinja::Error> {
-        let page = values(page);
+        self.render_values(parts, &values(page))
+    }
+
+    /// The same from any values.
+    pub(super) fn render_values(
+        &self,
+        parts: &[String],
+        page: &Value,
+    ) -> Result<(Vec<String>, Option<TemplateProblem>), minijinja::Error> {
         let mut fell_back = None;
         if let Some(env) = &self.overridden {
-            match all(env, parts, &page) {
+            match all(env, parts, page) {
                 Ok(rendered) => return Ok((rendered, None)),
                 Err(error) => {
                     fell_back = Some(problem(&self.dir, error.name().unwrap_or(&parts[0]), &error));
                 }
             }
         }
-        Ok((all(&self.built_in, parts, &page)?, fell_back))
+        Ok((all(&self.built_in, parts, page)?, fell_back))
     }
 }
 
@@ -182,8 +194,17 @@ fn all(env: &Environment<'_>, parts: &[String], page: &Value) -> Result<Vec<Stri
         .collect()
 }
 
-/// The first kind of mail that fails on its sample, and how.
+/// The first kind of mail or page that fails on its sample, and how.
 fn failing_kind(env: &Environment<'_>, settings: &Settings) -> Option<(&'static str, minijinja::Error)> {
+    failing_mail(env, settings).or_else(|| {
+        web::samples(settings).into_iter().find_map(|(name, page)| {
+            let parts = [format!("{name}.html.j2")];
+            all(env, &parts, &page).err().map(|error| (name, error))
+        })
+    })
+}
+
+fn failing_mail(env: &Environment<'_>, settings: &Settings) -> Option<(&'static str, minijinja::Error)> {
     let digests = [DigestKind::Digest, DigestKind::Quiet, DigestKind::Welcome]
         .into_iter()
         .map(|kind| {

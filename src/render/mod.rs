@@ -27,6 +27,7 @@ mod sample;
 mod sentences;
 mod venue;
 mod view;
+mod web;
 mod words;
 mod wrap;
 
@@ -37,6 +38,7 @@ pub use environment::{TemplateError, TemplateProblem};
 pub use governor::{Fitted, HTML_BYTES_MIN, quoted_printable_len};
 pub use links::doi;
 pub use notice::{Block, Notice};
+pub use web::{Button, Form, PapersPage, WebPage};
 
 use environment::Templates;
 use kept::KeptCards;

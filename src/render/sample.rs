@@ -15,6 +15,21 @@ const SHOWN: [Shown; 5] = [Shown::Full, Shown::Short, Shown::Title, Shown::Line,
 
 /// The page of one invented mail.
 pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
+    let links = PersonalLinks {
+        unsubscribe_url: Some("https://papers.example.org/u/token".to_owned()),
+        ..PersonalLinks::default()
+    };
+    with(kind, |record, sources| {
+        Page::new(record, sources, &links, settings, &KeptCards::default())
+    })
+}
+
+/// Calls `then` with an invented digest.
+pub(super) fn with_record<T>(then: impl FnOnce(&DigestRecord, &Sources<'_>) -> T) -> T {
+    with(DigestKind::Digest, then)
+}
+
+fn with<T>(kind: DigestKind, then: impl FnOnce(&DigestRecord, &Sources<'_>) -> T) -> T {
     let frozen_at = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000);
     let keywords: Vec<(String, Term)> = ["graph neural network", "causal inference"]
         .iter()
@@ -64,10 +79,6 @@ pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
         },
         shared: false,
     };
-    let links = PersonalLinks {
-        unsubscribe_url: Some("https://papers.example.org/u/token".to_owned()),
-        ..PersonalLinks::default()
-    };
     let sources = Sources {
         papers: &|id| Some(Arc::new(paper(id, frozen_at))),
         marks: &|_| Marks {
@@ -75,7 +86,7 @@ pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
             abstract_text: std::iter::once(0..3).collect(),
         },
     };
-    Page::new(&record, &sources, &links, settings, &KeptCards::default())
+    then(&record, &sources)
 }
 
 /// A mail that is no digest.

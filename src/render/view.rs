@@ -185,6 +185,13 @@ fn actions(
         .filter(|href| !record.shared && links::is_own(href))
         .map(|href| Action::new("Read on the web", href));
     let change = mail("Change keywords", "Change keywords");
+    // The reader's own page offers both; the part about pausing is named in the address.
+    let pause = personal
+        .unsubscribe_url
+        .as_deref()
+        .filter(|href| !record.shared && links::is_own(href))
+        .map(|href| Action::new("Pause for a while", &format!("{href}#pause")))
+        .or_else(|| mail("Pause for a while", "Pause for a while"));
     let help = match (&change, stop) {
         (Some(_), _) => None,
         (None, Some(_)) => Some("To change keywords or to pause, reply to this mail.".to_owned()),
@@ -193,7 +200,7 @@ fn actions(
     let actions = view
         .into_iter()
         .chain(change)
-        .chain(mail("Pause for a while", "Pause for a while"))
+        .chain(pause)
         .chain(stop.map(|stop| Action {
             label: "Stop for good".to_owned(),
             href: stop.href.clone(),

@@ -17,4 +17,5 @@ mod mail_checks;
 mod report_cases;
 mod smtp;
 mod volume_cases;
+mod web_cases;
 mod welcome;

@@ -5,3 +5,4 @@ pub(crate) mod arxiv;
 pub(crate) mod papers;
 pub(crate) mod program;
 pub(crate) mod smtp;
+pub(crate) mod web;

@@ -241,6 +241,7 @@ fn composer() -> Composer {
             list_id: "papers.example.org".to_owned(),
             list_label: "Paper round".to_owned(),
             feedback_sender: "exampleorg".to_owned(),
+            help_url: public_url.clone(),
             public_url,
             unsubscribe_address: Some("leave@example.org".to_owned()),
             owner: Some("ops@example.org".to_owned()),

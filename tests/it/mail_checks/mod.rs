@@ -1,8 +1,8 @@
 //! The twenty-five checks that a mail must pass before it may be sent to anybody, each with mails that must fail it.
 //!
-//! Missing numbers stand elsewhere: 8 and 25 need the whole program (`identity_cases`, `smtp` and the replay of
-//! recorded days); 15, 16 and 24 need tools of others and are in `tests/mail-tools.sh`, which repeats 4, 5 and 6 with
-//! three more verifiers. The endpoints of 7 are tested where they are served.
+//! Missing numbers stand elsewhere: 8 and 25 need the whole program (`web_cases`, `smtp` and the replay of recorded
+//! days); 15, 16 and 24 need tools of others and are in `tests/mail-tools.sh`, which repeats 4, 5 and 6 with
+//! three more verifiers. The endpoints of 7 are tested in `web_cases`.
 
 #![expect(
     clippy::unwrap_used,

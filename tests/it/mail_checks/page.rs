@@ -124,7 +124,8 @@ fn may_be_linked(href: &str) -> bool {
         }),
         "doi.org" => path.starts_with("10.") && path.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>&".contains(&b)),
         "github.com" | "gitlab.com" | "codeberg.org" | "huggingface.co" | "zenodo.org" => unreserved(path),
-        "papers.example.org" => unreserved(path),
+        // The part about pausing is named in the address.
+        "papers.example.org" => unreserved(path.strip_suffix("#pause").unwrap_or(path)),
         _ => false,
     }
 }

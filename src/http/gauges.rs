@@ -1,0 +1,261 @@
+//! `/metrics`: OpenMetrics 1.0. What is counted comes from [`crate::metrics`], what is stored is read now. There are no
+//! addresses in it; the keywords are.
+
+use std::{collections::BTreeMap, fmt, sync::atomic::AtomicU64};
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use prometheus_client::{
+    encoding::text::{encode_eof, encode_registry},
+    metrics::{family::Family, gauge::Gauge, info::Info},
+    registry::{Registry, Unit},
+};
+
+use super::{answer, cache::Key, routes::Web};
+use crate::{
+    app::App,
+    fetch,
+    metrics::PREFIX,
+    model::{EntryState, KeywordCoverage, Suppression, SuppressionReason},
+    run::{self, Report},
+    store::{DocumentKind, EntryFilter, StoreError, documents},
+};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Seconds = Gauge<f64, AtomicU64>;
+type Labelled<G> = Family<[(&'static str, String); 1], G>;
+
+pub(super) async fn show(State(web): State<Web>) -> Response {
+    let app = web.app();
+    let stored = match web.cache.get(&app, Key::Gauges, || stored(&app)).await {
+        Ok(stored) => stored,
+        Err(error) => return answer::unavailable(&app, &error),
+    };
+    let mut text = String::new();
+    let written = encode_registry(&mut text, app.metrics.registry()).and_then(|()| {
+        text.push_str(&stored);
+        encode_eof(&mut text)
+    });
+    match written {
+        Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => unwritten(error).into_response(),
+    }
+}
+
+fn unwritten(error: fmt::Error) -> axum::http::StatusCode {
+    tracing::error!(%error, "the metrics cannot be written");
+    axum::http::StatusCode::INTERNAL_SERVER_ERROR
+}
+
+/// Everything that the store knows.
+async fn stored(app: &App) -> Result<String, StoreError> {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The program", build);
+    let subscribers = Gauge::<i64>::default();
+    subscribers.set(whole(app.roster.people().len()));
+    registry.register("subscribers", "Configured subscribers", subscribers);
+    keywords(app, &mut registry).await?;
+    outbox(app, &mut registry).await?;
+    suppressions(app, &mut registry).await?;
+    runs(app, &mut registry).await?;
+    let gate = app.run.fetcher.client().gate().state().await?.value;
+    let paused = Gauge::<i64>::default();
+    paused.set(i64::from(
+        gate.paused_until.is_some_and(|until| until > app.clock.now()),
+    ));
+    registry.register("arxiv_paused", "Whether no request may be made to arXiv now", paused);
+    let mut text = String::new();
+    encode_registry(&mut text, &registry).map_err(|error| StoreError::Damaged {
+        place: "the metrics".to_owned(),
+        what: error.to_string(),
+    })?;
+    Ok(text)
+}
+
+/// How fresh a keyword is: that of the searches under its heading which is worst.
+#[derive(Debug, Clone, Copy)]
+struct Freshness {
+    last_complete: Option<DateTime<Utc>>,
+    is_incomplete: bool,
+}
+
+async fn keywords(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
+    let coverage: BTreeMap<String, KeywordCoverage> =
+        documents::load_all::<KeywordCoverage>(&*app.store, DocumentKind::Coverage)
+            .await?
+            .into_iter()
+            .map(|(key, stored)| (key, stored.value))
+            .collect();
+    let mut by_keyword: BTreeMap<String, Freshness> = BTreeMap::new();
+    for search in run::searches(&app.roster) {
+        let (harvest, queries) = fetch::coverage_keys(&search);
+        let freshness = freshness(coverage.get(&harvest), &queries, &coverage);
+        for keyword in &search.keywords {
+            let worst = by_keyword.entry(keyword.clone()).or_insert(freshness);
+            worst.last_complete = worst.last_complete.min(freshness.last_complete);
+            worst.is_incomplete |= freshness.is_incomplete;
+        }
+    }
+    let now = app.clock.now();
+    let age = Labelled::<Seconds>::default();
+    let incomplete = Labelled::<Gauge>::default();
+    for (keyword, freshness) in by_keyword {
+        let label = [("keyword", keyword)];
+        incomplete.get_or_create(&label).set(i64::from(freshness.is_incomplete));
+        if let Some(at) = freshness.last_complete {
+            age.get_or_create(&label).set(seconds(now - at));
+        }
+    }
+    registry.register_with_unit(
+        "keyword_last_complete_age",
+        "Time since the keyword's last complete fetch; absent before the first",
+        Unit::Seconds,
+        age,
+    );
+    registry.register(
+        "keyword_incomplete",
+        "Whether the keyword's last fetch was not complete, or there was none",
+        incomplete,
+    );
+    Ok(())
+}
+
+/// A keyword is as fresh as its stalest query, or as its harvest if that is fresher.
+fn freshness(
+    harvest: Option<&KeywordCoverage>,
+    queries: &[String],
+    coverage: &BTreeMap<String, KeywordCoverage>,
+) -> Freshness {
+    let asked: Vec<&KeywordCoverage> = queries.iter().filter_map(|key| coverage.get(key)).collect();
+    let by_query = Freshness {
+        last_complete: if asked.len() == queries.len() {
+            asked.iter().map(|coverage| coverage.last_complete).min().flatten()
+        } else {
+            None
+        },
+        is_incomplete: asked.len() < queries.len()
+            || asked
+                .iter()
+                .any(|coverage| coverage.incomplete_since.is_some() || coverage.last_complete.is_none()),
+    };
+    match harvest {
+        Some(harvest) if harvest.last_complete > by_query.last_complete || queries.is_empty() => Freshness {
+            last_complete: harvest.last_complete,
+            is_incomplete: harvest.incomplete_since.is_some() || harvest.last_complete.is_none(),
+        },
+        _ => Freshness {
+            is_incomplete: by_query.is_incomplete || queries.is_empty(),
+            ..by_query
+        },
+    }
+}
+
+async fn outbox(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
+    let filter = EntryFilter {
+        subscriber: None,
+        active_only: false,
+    };
+    let states = Labelled::<Gauge>::default();
+    for state in ["due", "leased", "held", "accepted", "ended"] {
+        states.get_or_create(&[("state", state.to_owned())]).set(0);
+    }
+    let mut oldest: Option<DateTime<Utc>> = None;
+    for entry in app.store.entries(&filter).await? {
+        let state = match entry.value.state {
+            EntryState::Due => "due",
+            EntryState::Leased(_) => "leased",
+            EntryState::Held => "held",
+            EntryState::Accepted { .. } => "accepted",
+            EntryState::Ended { .. } => "ended",
+        };
+        states.get_or_create(&[("state", state.to_owned())]).inc();
+        if entry.value.is_active() {
+            let frozen = entry.value.digest.frozen_at;
+            oldest = Some(oldest.map_or(frozen, |oldest| oldest.min(frozen)));
+        }
+    }
+    registry.register("outbox_entries", "Digests that are kept, by state", states);
+    let age = Seconds::default();
+    age.set(oldest.map_or(0.0, |oldest| seconds(app.clock.now() - oldest)));
+    registry.register_with_unit(
+        "outbox_oldest_age",
+        "Age of the oldest digest that is on its way; 0 where none is",
+        Unit::Seconds,
+        age,
+    );
+    Ok(())
+}
+
+async fn suppressions(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
+    let reasons = Labelled::<Gauge>::default();
+    let name = |reason: SuppressionReason| match reason {
+        SuppressionReason::Unsubscribed => "unsubscribed",
+        SuppressionReason::HardBounce => "hard_bounce",
+        SuppressionReason::SoftBounces => "soft_bounces",
+        SuppressionReason::Complaint => "complaint",
+        SuppressionReason::Operator => "operator",
+    };
+    for reason in [
+        SuppressionReason::Unsubscribed,
+        SuppressionReason::HardBounce,
+        SuppressionReason::SoftBounces,
+        SuppressionReason::Complaint,
+        SuppressionReason::Operator,
+    ] {
+        reasons.get_or_create(&[("reason", name(reason).to_owned())]).set(0);
+    }
+    for (_, stored) in documents::load_all::<Suppression>(&*app.store, DocumentKind::Suppression).await? {
+        let label = [("reason", name(stored.value.reason).to_owned())];
+        reasons.get_or_create(&label).inc();
+    }
+    registry.register(
+        "suppressed_addresses",
+        "Addresses that are not mailed, by reason",
+        reasons,
+    );
+    Ok(())
+}
+
+async fn runs(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
+    let runs = documents::load_all::<Report>(&*app.store, DocumentKind::Run).await?;
+    let latest = runs
+        .iter()
+        .max_by_key(|(_, run)| run.value.began)
+        .map(|(_, run)| &run.value);
+    let at = Seconds::default();
+    let waiting = Gauge::<i64>::default();
+    if let Some(run) = latest {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds since 1970 fit into 53 bits for millions of years"
+        )]
+        at.set(run.began.map_or(0.0, |began| began.timestamp() as f64));
+        waiting.set(whole(run.waiting));
+    }
+    registry.register_with_unit(
+        "last_run_timestamp",
+        "When the latest run began, as seconds since 1970; 0 before the first",
+        Unit::Seconds,
+        at,
+    );
+    registry.register(
+        "papers_waiting",
+        "Matches that no digest held yet after the latest run",
+        waiting,
+    );
+    Ok(())
+}
+
+fn seconds(span: chrono::TimeDelta) -> f64 {
+    span.as_seconds_f64().max(0.0)
+}
+
+fn whole(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
