@@ -67,7 +67,10 @@ const MARKS_MAX: usize = 50_000;
 
 /// Where keywords stand in papers: many readers have the same keyword and get the same papers.
 #[derive(Debug, Default)]
-pub struct KnownMarks(Mutex<HashMap<(VersionedId, Term), (Arc<Paper>, Marks)>>);
+pub struct KnownMarks(Mutex<HashMap<(VersionedId, Term), MarkedPaper>>);
+
+/// A paper's text and where a keyword stands in it.
+type MarkedPaper = (Arc<Paper>, Marks);
 
 impl KnownMarks {
     /// Where any of `terms` stands in a paper; `find` finds each of them.

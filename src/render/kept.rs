@@ -42,10 +42,13 @@ pub(super) struct MadeCard {
     pub(super) is_shortened: bool,
 }
 
+/// A card and the text that it was made of, since a paper's text may be corrected under the same version.
+type Kept = (Arc<Paper>, Arc<MadeCard>);
+
 /// Cards by what they are made from.
 #[derive(Debug, Default)]
 pub(super) struct KeptCards {
-    cards: Mutex<HashMap<CardKey, (Arc<Paper>, Arc<MadeCard>)>>,
+    cards: Mutex<HashMap<CardKey, Kept>>,
 }
 
 /// How many cards this process has made: no two have one number, whatever templates they meet.

@@ -1037,3 +1037,49 @@ fn subscribers_of_the_same_paper_share_its_card_and_no_card_is_taken_for_another
         assert!(!unmarked.html.contains("class=\"g\""), "{}", unmarked.html);
     }
 }
+
+#[test]
+fn pages_escape_what_they_are_given_and_a_broken_override_of_one_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("web.html.j2"), "{{ web.no_such_thing }}").unwrap();
+    fs::write(dir.path().join("papers.html.j2"), "<p>{{ search.found }}</p>").unwrap();
+    let renderer = Renderer::new(Settings {
+        templates_dir: Some(dir.path().to_owned()),
+        sender_name: "Papers & <b>".to_owned(),
+        ..Settings::default()
+    })
+    .unwrap();
+    let told: Vec<String> = renderer.problems().iter().map(ToString::to_string).collect();
+    assert!(told.len() == 1 && told[0].contains("web.html.j2, line 1: "), "{told:?}");
+    let html = renderer
+        .web_page(&WebPage {
+            headline: "<script>".to_owned(),
+            paragraphs: vec!["a < b".to_owned()],
+            contact: Some("\"x\"@example.org".to_owned()),
+            ..WebPage::default()
+        })
+        .unwrap();
+    assert!(
+        html.contains("<h1>&lt;script&gt;</h1>") && html.contains("a &lt; b"),
+        "{html}"
+    );
+    assert!(
+        html.contains("Papers &amp; &lt;b&gt;") && !html.contains("mailto:\"x"),
+        "{html}"
+    );
+    let page = PapersPage {
+        found: "3 papers & more".to_owned(),
+        ..PapersPage::default()
+    };
+    let one = paper(1, "T");
+    let record = record(vec![vec![row(&one, Shown::Full)]]);
+    let papers = stored(vec![one]);
+    let sources = Sources {
+        papers: &|id| papers.get(id).cloned(),
+        marks: &|_| Marks::default(),
+    };
+    assert_eq!(
+        renderer.papers_page(&page, &record, &sources).unwrap(),
+        "<p>3 papers &amp; more</p>"
+    );
+}

@@ -41,7 +41,7 @@ const IMPURE: [&str; 8] = [
 ];
 
 /// Libraries that are named in few modules, so that another could take their place there.
-const FENCED: [(&str, &[&str]); 5] = [
+const FENCED: [(&str, &[&str]); 7] = [
     // `app` names our own `store::sled` within a group of imports.
     ("sled::", &["store", "app"]),
     // The configuration checks addresses with it.
@@ -50,6 +50,9 @@ const FENCED: [(&str, &[&str]); 5] = [
     ("quick_xml::", &["arxiv", "demo", "export"]),
     ("tokio_cron_scheduler::", &["daemon"]),
     ("clap::", &["cli"]),
+    // The demonstration plays arXiv with it.
+    ("axum::", &["http", "demo"]),
+    ("prometheus_client::", &["metrics", "http"]),
 ];
 
 #[test]

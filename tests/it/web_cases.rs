@@ -2,16 +2,21 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
 use paperround::{
     admin::{self, Command},
     app::App,
     delivery,
-    model::{DigestId, EntryState, SubscriberId, Suppression, SuppressionReason},
+    model::{
+        ArxivId, DigestId, EntryState, OutboxEntry, SubscriberId, SubscriberState, Suppression, SuppressionReason,
+        VersionedId, WorkerId,
+    },
     roster,
-    store::{Batch, DocumentKind, Versioned, documents},
+    store::{Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned, documents},
     token::{Keys, Scope},
 };
 use tokio::{
@@ -570,7 +575,10 @@ async fn a_digest_in_the_browser_shows_its_papers_and_gives_no_other_link_away()
     let record = record.expect("it is kept").digest;
     let papers_deleted = record
         .papers()
-        .map(|paper| versioned(&paper.id, paper.version))
+        .map(|paper| VersionedId {
+            id: paper.id.clone(),
+            version: paper.version,
+        })
         .collect();
     let batch = Batch {
         papers_deleted,
@@ -586,13 +594,6 @@ async fn a_digest_in_the_browser_shows_its_papers_and_gives_no_other_link_away()
     let gone = web.get(&path).await;
     assert_eq!(gone.status, 410);
     assert!(gone.body.contains("not kept any more"), "{}", gone.body);
-}
-
-fn versioned(id: &paperround::model::ArxivId, version: u16) -> paperround::model::VersionedId {
-    paperround::model::VersionedId {
-        id: id.clone(),
-        version,
-    }
 }
 
 #[tokio::test]
@@ -716,6 +717,93 @@ async fn health_and_readiness_are_told_apart() {
     let web = Web::start(&mut app).await;
     assert_eq!(web.get("/healthz").await.body, "ok\n");
     assert_eq!(web.get("/readyz").await.body, "ready\n");
+    let path = leave_path(&web.app, ANA);
+    let broken = Web::around(app.build_on(Arc::new(Mute)));
+    assert_eq!(broken.get("/healthz").await.status, 200);
+    assert_eq!(broken.get("/readyz").await.status, 503);
+    // Nobody is told that they have left when they have not, nor what is wrong inside.
+    let answer = broken.post(&path, ONE_CLICK).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("Please try again"), "{}", answer.body);
+    assert!(
+        !answer.body.contains("disk is gone") && !answer.body.contains("left"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(broken.get("/metrics").await.status, 503);
+}
+
+/// A store that answers nothing any more.
+#[derive(Debug)]
+struct Mute;
+
+fn gone<T>() -> Result<T, StoreError> {
+    Err(StoreError::Io {
+        place: "the test".to_owned(),
+        doing: "read",
+        why: "the disk is gone".to_owned(),
+    })
+}
+
+#[async_trait::async_trait]
+impl Store for Mute {
+    async fn commit(&self, _: Batch) -> Result<(), StoreError> {
+        gone()
+    }
+
+    async fn subscribers(&self, _: &[SubscriberId]) -> Result<Vec<Versioned<SubscriberState>>, StoreError> {
+        gone()
+    }
+
+    async fn subscriber_ids(&self) -> Result<Vec<SubscriberId>, StoreError> {
+        gone()
+    }
+
+    async fn papers(&self, _: &[VersionedId]) -> Result<Vec<Option<StoredPaper>>, StoreError> {
+        gone()
+    }
+
+    async fn latest_papers(&self, _: &[ArxivId]) -> Result<Vec<Option<StoredPaper>>, StoreError> {
+        gone()
+    }
+
+    async fn newest_papers(&self, _: Option<&ArxivId>, _: usize) -> Result<Vec<StoredPaper>, StoreError> {
+        gone()
+    }
+
+    async fn lease_due(
+        &self,
+        _: &WorkerId,
+        _: DateTime<Utc>,
+        _: TimeDelta,
+        _: usize,
+    ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
+        gone()
+    }
+
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        gone()
+    }
+
+    async fn entry(&self, _: &DigestId) -> Result<Option<Versioned<OutboxEntry>>, StoreError> {
+        gone()
+    }
+
+    async fn entries(&self, _: &EntryFilter) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
+        gone()
+    }
+
+    async fn document(&self, _: DocumentKind, _: &str) -> Result<Versioned<Document>, StoreError> {
+        gone()
+    }
+
+    async fn documents(&self, _: DocumentKind) -> Result<Vec<Versioned<Document>>, StoreError> {
+        gone()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        gone()
+    }
 }
 
 /// The names of metrics in a text: words that begin with our prefix.
@@ -842,9 +930,9 @@ async fn under_load(n_slow: usize, n_requests: usize, n_people: usize) {
             })
         })
         .collect();
-    let program = std::sync::Arc::new(app.build().await);
+    let program = Arc::new(app.build().await);
     let run = {
-        let program = std::sync::Arc::clone(&program);
+        let program = Arc::clone(&program);
         tokio::spawn(async move { admin::run_everyone(&program, &CancellationToken::new()).await })
     };
     let paths = [

@@ -208,9 +208,14 @@ impl TestApp {
 
     /// The program as it would start now, around the store that the days share.
     pub(crate) async fn build(&mut self) -> App {
+        let store = self.store().await;
+        self.build_on(store)
+    }
+
+    /// The program around another store.
+    pub(crate) fn build_on(&self, store: Arc<dyn Store>) -> App {
         let loaded = app::load_config(&self.config_path(), &Environment::default())
             .unwrap_or_else(|problems| panic!("the configuration has problems: {problems:?}"));
-        let store = self.store().await;
         App::build(loaded, store, Arc::clone(&self.clock) as Arc<dyn Clock>).expect("the settings can be used")
     }
 

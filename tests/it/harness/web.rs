@@ -30,7 +30,11 @@ impl Drop for Web {
 impl Web {
     /// Serves what the configuration of `app` says now, with the store that its days share.
     pub(crate) async fn start(app: &mut TestApp) -> Self {
-        let built = Arc::new(app.build().await);
+        Self::around(app.build().await)
+    }
+
+    pub(crate) fn around(app: App) -> Self {
+        let built = Arc::new(app);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         listener.set_nonblocking(true).expect("a listener can be asked");
         let port = listener.local_addr().expect("it is bound").port();
