@@ -306,7 +306,7 @@ impl Composer {
         };
         then(&Sources {
             papers: &|id| papers.get(id).cloned(),
-            marks: &|paper| self.known.of(paper, &terms, &find),
+            marks: &|paper| self.known.of(paper, &terms, find),
         })
     }
 
