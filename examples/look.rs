@@ -160,6 +160,7 @@ fn write(
             n_new: 12,
             n_already_sent: 27,
             n_excluded: 2,
+            ..CoverageNote::default()
         },
         shared: false,
     };

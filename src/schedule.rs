@@ -4,15 +4,21 @@
 //! one slot on each civil day: a time that the clocks skip in spring runs at the first moment after the gap, a
 //! time that comes twice in autumn runs the first time. The cron crate only matches fields; it never sees a zone.
 
-use std::{fmt, sync::LazyLock};
+mod error;
+mod text;
+mod zone;
 
-use chrono::{DateTime, Days, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use std::fmt;
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
-use croner::{
-    Cron,
-    parser::{CronParser, Seconds, Year},
-};
+use croner::Cron;
 
+use self::error::shorten;
+pub use self::{
+    error::ScheduleError,
+    zone::{parse_zone, start_of_day},
+};
 use crate::model::Slot;
 
 /// How late a slot may be noticed and still count as run on time.
@@ -23,9 +29,6 @@ pub const COALESCED_MAX: usize = 1_000;
 
 /// The longest gap in local time that is looked across: Samoa left out one whole day in 2011.
 const GAP_MINUTES_MAX: i64 = 26 * 60;
-
-/// How many names a message about an unknown zone suggests.
-const SUGGESTIONS_MAX: usize = 3;
 
 /// What becomes of a schedule at a given moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,46 +81,6 @@ pub struct Schedule {
     cron: Cron,
 }
 
-/// Why a schedule cannot be used, with the way to write it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ScheduleError {
-    /// The text has neither the form of a cron pattern nor that of days and a time.
-    #[error(
-        "{text:?} is not a schedule; write five fields (minute hour day month weekday) such as \"0 7 * * *\", \
-         or days and a time such as \"07:00\", \"weekdays 07:30\" or \"Mon,Thu 08:30\""
-    )]
-    Form {
-        /// The text, shortened.
-        text: String,
-    },
-    /// One field of the pattern cannot be read.
-    #[error("the {field} field {value:?} of {text:?} is not valid; it takes {allowed}")]
-    Field {
-        /// The text, shortened.
-        text: String,
-        /// Which field.
-        field: &'static str,
-        /// The field's text.
-        value: String,
-        /// What it may hold.
-        allowed: &'static str,
-    },
-    /// The pattern names no day that exists.
-    #[error("{text:?} never comes: no date fits its day, month and weekday; change one of them")]
-    NeverFires {
-        /// The text, shortened.
-        text: String,
-    },
-    /// The zone is not in the IANA database.
-    #[error("{zone:?} is not a time zone{}", suggest(.nearest))]
-    Zone {
-        /// The name, shortened.
-        zone: String,
-        /// The names closest to it, best first.
-        nearest: Vec<&'static str>,
-    },
-}
-
 impl Schedule {
     /// Reads a schedule in the zone of that IANA name.
     ///
@@ -138,10 +101,7 @@ impl Schedule {
     ///
     /// [`ScheduleError`] when the text cannot be read or never comes.
     pub fn in_zone(text: &str, zone: Tz) -> Result<Self, ScheduleError> {
-        let cron = match pattern_of_words(text) {
-            Some(pattern) => parser().parse(&pattern).map_err(|_| form_error(text))?,
-            None => parse_fields(text)?,
-        };
+        let cron = text::parse(text)?;
         // Patterns without a year repeat with the calendar, so one date for the search is as good as another.
         let cron_fires = cron.find_next_occurrence(&DateTime::UNIX_EPOCH, true).is_ok();
         if !cron_fires {
@@ -256,172 +216,6 @@ impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.text, self.zone.name())
     }
-}
-
-/// The zone of that IANA name, from the table that is built in.
-///
-/// # Errors
-///
-/// [`ScheduleError::Zone`] with the nearest names.
-pub fn parse_zone(name: &str) -> Result<Tz, ScheduleError> {
-    name.trim().parse().map_err(|_| ScheduleError::Zone {
-        zone: shorten(name),
-        nearest: nearest_zones(name.trim()),
-    })
-}
-
-fn parser() -> &'static CronParser {
-    static PARSER: LazyLock<CronParser> = LazyLock::new(|| {
-        CronParser::builder()
-            .seconds(Seconds::Optional)
-            .year(Year::Disallowed)
-            .build()
-    });
-    &PARSER
-}
-
-/// The fields of a pattern with six, and what each may hold.
-const FIELDS: [(&str, &str); 6] = [
-    ("second", "0 to 59"),
-    ("minute", "0 to 59"),
-    ("hour", "0 to 23"),
-    ("day", "1 to 31 or L for the last"),
-    ("month", "1 to 12 or JAN to DEC"),
-    ("weekday", "0 to 7 (0 and 7 are Sunday) or MON to SUN"),
-];
-
-fn parse_fields(text: &str) -> Result<Cron, ScheduleError> {
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    let is_nickname = text.trim().starts_with('@');
-    if !is_nickname && !matches!(fields.len(), 5 | 6) {
-        return Err(form_error(text));
-    }
-    if let Ok(cron) = parser().parse(text) {
-        return Ok(cron);
-    }
-    // The crate does not say which field it refuses: each is tried alone.
-    let first = FIELDS.len().saturating_sub(fields.len());
-    for (i, value) in fields.iter().enumerate().filter(|_| !is_nickname) {
-        let mut alone = ["*"; 6];
-        alone[first + i] = value;
-        if parser().parse(&alone.join(" ")).is_err() {
-            let (field, allowed) = FIELDS[first + i];
-            return Err(ScheduleError::Field {
-                text: shorten(text),
-                field,
-                value: shorten(value),
-                allowed,
-            });
-        }
-    }
-    Err(form_error(text))
-}
-
-/// Translates `07:00`, `weekdays 07:30` or `Mon,Thu 08:30` into a pattern; `None` when the text has another form.
-fn pattern_of_words(text: &str) -> Option<String> {
-    let mut words: Vec<&str> = text.split_whitespace().collect();
-    let time = words.pop().filter(|word| word.contains(':'))?;
-    let mut parts = time.split(':').map(|part| {
-        let is_number = matches!(part.len(), 1..=2) && part.bytes().all(|b| b.is_ascii_digit());
-        is_number.then(|| part.parse::<u8>().ok()).flatten()
-    });
-    let hour = parts.next()??;
-    let minute = parts.next()??;
-    let second = match parts.next() {
-        Some(second) => second?,
-        None => 0,
-    };
-    if parts.next().is_some() || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let days = match words.concat().to_lowercase().as_str() {
-        "" | "daily" => "*".to_owned(),
-        "weekdays" => "1-5".to_owned(),
-        "weekends" => "6,0".to_owned(),
-        days => weekdays(days)?,
-    };
-    Some(format!("{second} {minute} {hour} * * {days}"))
-}
-
-/// `mon,thu` or `sat-tue` as numbers for a pattern.
-fn weekdays(text: &str) -> Option<String> {
-    let mut numbers = Vec::new();
-    for part in text.split(',') {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (mut day, last) = (weekday(from)?, weekday(to)?);
-        numbers.push(day.to_string());
-        while day != last {
-            day = (day + 1) % 7;
-            numbers.push(day.to_string());
-        }
-    }
-    Some(numbers.join(","))
-}
-
-/// The number of a weekday, Sunday being 0, from its English name or the first three letters of it.
-fn weekday(name: &str) -> Option<u8> {
-    let names = [
-        "sunday",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-    ];
-    (0..).zip(names).find_map(|(number, full)| {
-        let name = name.strip_suffix('.').unwrap_or(name);
-        (name == full || name == &full[..3]).then_some(number)
-    })
-}
-
-fn form_error(text: &str) -> ScheduleError {
-    ScheduleError::Form { text: shorten(text) }
-}
-
-fn shorten(text: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 60;
-    text.trim().chars().take(SHOWN_CHARS_MAX).collect()
-}
-
-fn suggest(nearest: &[&'static str]) -> String {
-    if nearest.is_empty() {
-        "; use an IANA name such as \"Europe/Berlin\" or \"UTC\"".to_owned()
-    } else {
-        let names: Vec<String> = nearest.iter().map(|name| format!("{name:?}")).collect();
-        format!("; did you mean {}?", names.join(", "))
-    }
-}
-
-/// The zones whose name, or the city in it, is spelt most like `name`.
-fn nearest_zones(name: &str) -> Vec<&'static str> {
-    let wanted: String = shorten(name).to_lowercase().replace(' ', "_");
-    let distance_max = (wanted.chars().count() / 3).clamp(1, 3);
-    let mut scored: Vec<(usize, &'static str)> = chrono_tz::TZ_VARIANTS
-        .iter()
-        .map(|zone| zone.name())
-        // The signs of the Etc zones are reversed: nobody who mistyped a name means one of them.
-        .filter(|name| !name.starts_with("Etc/") && (name.contains('/') || *name == "UTC"))
-        .map(|name| {
-            let lower = name.to_lowercase();
-            let city = lower.rsplit('/').next().unwrap_or_default();
-            let by_city = strsim::damerau_levenshtein(&wanted, city);
-            (strsim::damerau_levenshtein(&wanted, &lower).min(by_city), name)
-        })
-        .filter(|(distance, _)| *distance <= distance_max)
-        .collect();
-    scored.sort_unstable();
-    scored.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
-}
-
-/// The civil midnight that begins the day of `date` in `zone`, or the first moment of that day.
-pub fn start_of_day(date: chrono::NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
-    let midnight = date.and_hms_opt(0, 0, 0)?;
-    let end = date.checked_add_days(Days::new(1))?.and_hms_opt(0, 0, 0)?;
-    std::iter::successors(Some(midnight), |civil| civil.checked_add_signed(TimeDelta::minutes(1)))
-        .take_while(|civil| *civil <= end)
-        .find_map(|civil| zone.from_local_datetime(&civil).earliest())
-        .map(|instant| instant.to_utc())
 }
 
 #[cfg(test)]

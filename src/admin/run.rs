@@ -259,6 +259,7 @@ fn log(report: &Report) {
         retrying = report.retrying,
         waiting = report.waiting,
         incomplete = report.incomplete.len(),
+        silence = report.silence.map(|silence| silence.in_words("the fetch before")),
         requests = report.requests,
         duration_ms = report.duration_ms,
         "run ended"
@@ -283,6 +284,9 @@ fn in_words(report: &Report) -> String {
         report.retrying,
         report.waiting,
     );
+    if let Some(silence) = report.silence {
+        words.push_str(&format!("nothing new: {}\n", silence.in_words("the fetch before")));
+    }
     if !report.incomplete.is_empty() {
         words.push_str(&format!(
             "{} keywords incomplete; nothing is lost, the next run goes on\n",

@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use super::{Reply, json, moment};
 use crate::{
     app::{App, AppError},
-    arxiv::calendar,
     delivery::in_words,
     model::{EntryState, KeywordCoverage, Suppression},
     run::Report,
@@ -207,30 +206,38 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
     if status.runs.is_empty() {
         line(format_args!("  none yet"));
     }
-    for (n, run) in status.runs.iter().enumerate() {
+    for run in &status.runs {
         line(format_args!(
-            "  {}  {} fetched, {} new, {} matched; {} digests queued, {} accepted, {} failed, {} unconfirmed, {} retrying; {} waiting{}{}{}",
+            "  {}  {}; {} of {} keywords complete; {} fetched, {} new; {} matched, {} already sent, {} excluded; {} digests \
+             queued, {} accepted, {} failed, {} unconfirmed, {} retrying; {} waiting{}{}",
             run.began.map_or_else(String::new, moment),
+            announcements(run),
+            run.keywords.saturating_sub(run.incomplete.len()),
+            run.keywords,
             run.fetched,
             run.new,
             run.matched,
+            run.already_seen,
+            run.excluded,
             run.queued,
             run.accepted,
             run.failed,
             run.unconfirmed,
             run.retrying,
             run.waiting,
-            if run.incomplete.is_empty() {
-                String::new()
-            } else {
-                format!("; {} keywords incomplete", run.incomplete.len())
-            },
-            silence(run, status.runs.get(n + 1)),
+            run.silence.map_or_else(String::new, |silence| format!(
+                "; {}",
+                silence.in_words("the fetch before")
+            )),
             run.reconciliation
                 .as_ref()
                 .map_or_else(String::new, |reconciliation| format!(
-                    "; found only by {}: {}",
-                    reconciliation.by, reconciliation.found_alone
+                    "; found only by {}: {}{}",
+                    reconciliation.by,
+                    reconciliation.found_alone,
+                    reconciliation
+                        .missed
+                        .map_or_else(String::new, |missed| format!(", missed by it: {missed}"))
                 )),
         ));
     }
@@ -283,14 +290,12 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
     text
 }
 
-/// Why a run brought nothing new, if it brought nothing.
-fn silence(run: &Report, before: Option<&Report>) -> String {
-    let since = before.and_then(|before| before.began);
-    match (run.matched, since, run.began) {
-        (0, Some(since), Some(now)) => {
-            let why = calendar::silence(since, now, run.current, run.incomplete.is_empty());
-            format!("; {}", why.in_words())
-        }
-        _ => String::new(),
+/// Which announcements a run covers, in words.
+fn announcements(run: &Report) -> String {
+    let evening = |day: &NaiveDate| day.format("%a %-d %b").to_string();
+    match run.announcements.as_slice() {
+        [] => "no new announcement".to_owned(),
+        [one] => format!("announcement of {}", evening(one)),
+        [first, .., last] => format!("announcements of {} to {}", evening(first), evening(last)),
     }
 }

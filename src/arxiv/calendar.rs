@@ -7,6 +7,8 @@
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc, Weekday};
 use chrono_tz::America::New_York;
 
+use crate::model::Silence;
+
 /// The evening's hour of the announcement, US Eastern time.
 const ANNOUNCED: NaiveTime = NaiveTime::from_hms_opt(20, 0, 0).expect("20:00 is a time of day");
 /// Submissions until this hour belong to the day, US Eastern time.
@@ -77,31 +79,6 @@ pub fn latest_expected(now: DateTime<Utc>) -> Announcement {
         announcement = announcement.previous();
     }
     announcement
-}
-
-/// Why nothing new came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
-    /// Nothing was announced: a weekend, a holiday, or the same day again.
-    NoAnnouncement,
-    /// An announcement is due, but arXiv does not show it yet.
-    NotYet,
-    /// Not everything could be fetched, so nothing can be said.
-    FetchFailed,
-    /// All was fetched, and nothing matched.
-    NothingMatched,
-}
-
-impl Silence {
-    /// For people.
-    pub fn in_words(self) -> &'static str {
-        match self {
-            Self::NoAnnouncement => "no announcement since the fetch before",
-            Self::NotYet => "the announcement is not shown by arXiv yet",
-            Self::FetchFailed => "not everything could be fetched",
-            Self::NothingMatched => "all was fetched, and nothing new matched",
-        }
-    }
 }
 
 /// Why a fetch at `now` after one at `since` brought nothing new. `is_current` says whether arXiv showed the latest

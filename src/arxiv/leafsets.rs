@@ -102,11 +102,33 @@ pub fn all() -> Vec<LeafSet> {
         .collect()
 }
 
-/// The sets that hold every paper which one of the patterns admits (`cs.LG`, `cs.*`), under either name of a
-/// category that has two. `None` where a pattern covers no known category, so that only all sets are enough.
-pub fn covering(patterns: &[String]) -> Option<Vec<LeafSet>> {
+/// The sets among those that arXiv lists which are not known here: categories that it has opened since. Archives
+/// without classes are passed by, since among them are those that were closed long ago.
+pub fn opened_since(specs: &[String]) -> Vec<LeafSet> {
+    let known = all();
+    let mut opened: Vec<LeafSet> = specs
+        .iter()
+        .filter_map(|spec| {
+            let (_group, rest) = spec.split_once(':')?;
+            let (archive, class) = rest.split_once(':')?;
+            let category = format!("{archive}.{class}");
+            let is_category = class != "*" && category::canonical(&category).is_some();
+            is_category.then(|| LeafSet {
+                spec: spec.clone(),
+                category,
+            })
+        })
+        .filter(|set| !known.iter().any(|known| known.spec == set.spec))
+        .collect();
+    opened.sort();
+    opened.dedup();
+    opened
+}
+
+/// Of all sets those that hold every paper which one of the patterns admits (`cs.LG`, `cs.*`), under either name of a
+/// category that has two. `None` where a pattern covers none of their categories, so that only all sets are enough.
+pub fn covering<'s>(patterns: &[String], all: &'s [LeafSet]) -> Option<Vec<&'s LeafSet>> {
     let mut names: Vec<&str> = Vec::new();
-    let all = all();
     for pattern in patterns {
         let n_before = names.len();
         names.push(pattern);
@@ -116,8 +138,8 @@ pub fn covering(patterns: &[String]) -> Option<Vec<LeafSet>> {
             return None;
         }
     }
-    let is_covered = |set: &LeafSet| names.iter().any(|name| category::covers(name, &set.category));
-    Some(all.into_iter().filter(is_covered).collect())
+    let is_covered = |set: &&LeafSet| names.iter().any(|name| category::covers(name, &set.category));
+    Some(all.iter().filter(is_covered).collect())
 }
 
 #[cfg(test)]
@@ -143,10 +165,43 @@ mod tests {
     }
 
     #[test]
+    fn a_category_that_arxiv_opened_since_is_found_among_its_sets() {
+        let specs = [
+            "cs",
+            "cs:cs",
+            "cs:cs:LG",
+            "cs:cs:ZZ",
+            "physics:acc-phys",
+            "cs:cs:*",
+            "a:b c:d",
+            "physics:physics:new-ph",
+            "cs:cs:ZZ",
+        ];
+        let specs: Vec<String> = specs.iter().map(|spec| (*spec).to_owned()).collect();
+        let opened: Vec<(String, String)> = opened_since(&specs)
+            .into_iter()
+            .map(|set| (set.spec, set.category))
+            .collect();
+        let set = |spec: &str, category: &str| (spec.to_owned(), category.to_owned());
+        assert_eq!(
+            opened,
+            [
+                set("cs:cs:ZZ", "cs.ZZ"),
+                set("physics:physics:new-ph", "physics.new-ph")
+            ]
+        );
+        let all: Vec<LeafSet> = all().into_iter().chain(opened_since(&specs)).collect();
+        let covered = covering(&["cs.ZZ".to_owned()], &all).unwrap();
+        assert_eq!(covered.len(), 1);
+        assert!(covering(&["cs.*".to_owned()], &all).unwrap().contains(&covered[0]));
+    }
+
+    #[test]
     fn a_pattern_takes_the_sets_of_both_names() {
         let check = |patterns: &[&str], expected: Option<&[&str]>| {
             let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-            let sets = covering(&patterns);
+            let all = all();
+            let sets = covering(&patterns, &all);
             let specs: Option<Vec<&str>> = sets
                 .as_ref()
                 .map(|sets| sets.iter().map(|set| set.spec.as_str()).collect());

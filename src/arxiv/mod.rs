@@ -7,6 +7,7 @@ pub mod leafsets;
 pub mod oai;
 pub mod rss;
 pub mod search;
+pub mod setlist;
 
 mod fields;
 mod names;

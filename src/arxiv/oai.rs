@@ -77,6 +77,20 @@ pub enum ErrorCode {
     Other(String),
 }
 
+impl ErrorCode {
+    /// The condition of that name.
+    pub(super) fn of(code: &str) -> Self {
+        match code {
+            "badArgument" => Self::BadArgument,
+            "badResumptionToken" => Self::BadResumptionToken,
+            "badVerb" => Self::BadVerb,
+            "cannotDisseminateFormat" => Self::CannotDisseminateFormat,
+            "idDoesNotExist" => Self::IdDoesNotExist,
+            other => Self::Other(fields::line(other, 64)),
+        }
+    }
+}
+
 impl std::fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -107,7 +121,7 @@ pub fn parse(body: &[u8]) -> Result<Page, OaiError> {
                 "noRecordsMatch" => answered = true,
                 code => {
                     refusal.get_or_insert_with(|| OaiError::Protocol {
-                        code: error_code(code),
+                        code: ErrorCode::of(code),
                         text: fields::line(&element.text, fields::LINE_BYTES_MAX),
                     });
                 }
@@ -135,17 +149,6 @@ pub fn parse(body: &[u8]) -> Result<Page, OaiError> {
         // OAI-PMH has an error for "nothing": a list without records or error is a failure.
         None if page.n_records == 0 && !answered => Err(FeedError::Empty.into()),
         None => Ok(page),
-    }
-}
-
-fn error_code(code: &str) -> ErrorCode {
-    match code {
-        "badArgument" => ErrorCode::BadArgument,
-        "badResumptionToken" => ErrorCode::BadResumptionToken,
-        "badVerb" => ErrorCode::BadVerb,
-        "cannotDisseminateFormat" => ErrorCode::CannotDisseminateFormat,
-        "idDoesNotExist" => ErrorCode::IdDoesNotExist,
-        other => ErrorCode::Other(fields::line(other, 64)),
     }
 }
 

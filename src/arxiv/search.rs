@@ -32,13 +32,13 @@ pub enum SearchError {
     #[error("the term cannot be read")]
     Term(#[from] QueryError),
     /// arXiv's search knows none of its words.
-    #[error("{text:?} holds only words that arXiv's search leaves out; it can be found only with source = \"harvest\"")]
+    #[error("{text:?} holds only words that arXiv's search leaves out; runs find it by harvesting")]
     NotSearchable {
         /// The term.
         text: String,
     },
-    /// It would need too many requests.
-    #[error("{text:?} would need more than {QUERIES_MAX} requests; divide it into several keywords")]
+    /// It would need too many searches.
+    #[error("{text:?} would need more than {QUERIES_MAX} searches; runs find it by harvesting")]
     TooLarge {
         /// The term.
         text: String,

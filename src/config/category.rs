@@ -65,7 +65,15 @@ pub(super) fn check_category(pattern: &str) -> Result<(), String> {
         return Err(format!("write {exact:?}: capitals matter"));
     }
     Err(match nearest(pattern, &candidates) {
-        Some(nearest) => format!("did you mean {nearest:?}?"),
+        Some(nearest) => {
+            let archive = |name: &str| name.split('.').next().map(str::to_owned);
+            let newer = archive(nearest)
+                .filter(|known| archive(pattern).as_ref() == Some(known) && pattern.contains('.'))
+                .map_or_else(String::new, |known| {
+                    format!(" \"{known}.*\" also takes categories newer than this program")
+                });
+            format!("did you mean {nearest:?}?{newer}")
+        }
         None => {
             "use names from https://arxiv.org/category_taxonomy, such as \"cs.LG\", \"hep-th\" or \"cs.*\"".to_owned()
         }
@@ -126,6 +134,7 @@ mod tests {
         check("cs", Err("write \"cs.*\" for all of cs"));
         check("Math", Err("write \"math.*\""));
         check("stats.ML", Err("did you mean \"stat.ML\"?"));
+        check("cs.LL", Err("\"cs.*\" also takes categories newer than this program"));
         check("cs-LG", Err("did you mean \"cs."));
         check("*", Err("category_taxonomy"));
         check("machine learning", Err("category_taxonomy"));

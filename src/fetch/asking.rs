@@ -14,6 +14,7 @@ use crate::{
         FeedError,
         oai::{self, OaiError},
         rss,
+        setlist::{self, SetList},
     },
     clock::{Clock, SystemClock},
     store::StoreError,
@@ -37,6 +38,18 @@ impl Readable for oai::Page {
 
     fn parse(body: &[u8]) -> Result<Self, OaiError> {
         oai::parse(body)
+    }
+
+    fn is_passing(error: &OaiError) -> bool {
+        matches!(error, OaiError::Document(_))
+    }
+}
+
+impl Readable for SetList {
+    type Error = OaiError;
+
+    fn parse(body: &[u8]) -> Result<Self, OaiError> {
+        setlist::parse(body)
     }
 
     fn is_passing(error: &OaiError) -> bool {

@@ -11,7 +11,7 @@ use super::{
     Errand, Fetched, Fetcher, IncompleteTerm, Progress, Search, Survey,
     book::Book,
     lists::{Haul, Unread},
-    passes::{coverage_key, query_keys},
+    passes::{coverage_key, earliest, query_keys},
     patience::Patience,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         completeness::{self, Sighting},
         leafsets::{self, LeafSet},
     },
-    model::KeywordCoverage,
+    model::{KeywordCoverage, Paper},
     store::{DocumentKind, Store, StoreError, Versioned, documents},
 };
 
@@ -51,14 +51,13 @@ pub(super) struct Ground {
 
 impl Ground {
     /// All sets, unless every search names categories.
-    pub(super) fn of(searches: &[Search]) -> Self {
-        let needs: Vec<Option<BTreeSet<String>>> = searches.iter().map(needed).collect();
+    pub(super) fn of(searches: &[Search], mut sets: Vec<LeafSet>) -> Self {
+        let needs: Vec<Option<BTreeSet<String>>> = searches.iter().map(|search| needed(search, &sets)).collect();
         let named: Option<BTreeSet<&String>> = needs
             .iter()
             .map(Option::as_ref)
             .collect::<Option<Vec<_>>>()
             .map(|all| all.into_iter().flatten().collect());
-        let mut sets = leafsets::all();
         if let Some(named) = named {
             sets.retain(|set| named.contains(&set.spec));
         }
@@ -68,13 +67,13 @@ impl Ground {
 
 /// The names of the sets that can hold a search's papers: of the lists of categories, each of which must be
 /// satisfied, the one that needs the fewest.
-fn needed(search: &Search) -> Option<BTreeSet<String>> {
+fn needed(search: &Search, sets: &[LeafSet]) -> Option<BTreeSet<String>> {
     search
         .categories
         .iter()
-        .filter_map(|patterns| leafsets::covering(patterns))
+        .filter_map(|patterns| leafsets::covering(patterns, sets))
         .min_by_key(Vec::len)
-        .map(|sets| sets.into_iter().map(|set| set.spec).collect())
+        .map(|sets| sets.into_iter().map(|set| set.spec.clone()).collect())
 }
 
 /// Under which key a term's harvests are remembered.
@@ -93,10 +92,14 @@ impl Fetcher {
         errand: &Errand<'_>,
         fetched: &mut Fetched,
         patience: &mut Patience,
-    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+    ) -> Result<Harvested, StoreError> {
         let now = errand.now;
-        let ground = Ground::of(searches);
+        let sets = self.sets(store, &mut fetched.n_requests, now).await?;
+        let ground = Ground::of(searches, sets);
         let mut book: Versioned<Book> = documents::load(store, DocumentKind::Note, BOOK_NOTE).await?;
+        // A set that nobody needs for now must not be read over months when somebody does again.
+        book.value
+            .retain(|spec, _| ground.sets.iter().any(|set| set.spec == *spec));
         let mut coverage = Vec::new();
         let mut since = errand.since;
         for search in searches {
@@ -158,15 +161,15 @@ impl Fetcher {
             }
             fetched.coverage.push((key, memory));
         }
-        self.sight(store, &ground, &haul, fetched, now).await?;
-        if is_whole {
-            let submitted = haul
+        let survey = is_whole.then(|| Survey {
+            from: begin,
+            submitted: haul
                 .submitted
                 .iter()
                 .filter_map(|(id, at)| Some((id.clone(), (*at)?)))
-                .collect();
-            fetched.survey = Some(Survey { from: begin, submitted });
-        }
+                .collect(),
+        });
+        let has_busy = ground.sets.iter().any(|set| set.category == BUSY);
         fetched.n_requests += haul.n_requests;
         for rejected in &haul.rejected {
             tracing::warn!(entry = ?rejected.id, why = rejected.why, "a record cannot be read");
@@ -174,10 +177,11 @@ impl Fetcher {
         fetched.rejected.extend(haul.rejected);
         fetched.add(haul.papers.into_values());
         fetched.book = Some(book);
-        Ok(earlier
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .and_then(|all| all.into_iter().min()))
+        Ok(Harvested {
+            earlier: earliest(earlier),
+            survey,
+            newest: has_busy.then(|| haul.newest.into_values().collect()),
+        })
     }
 
     /// Two rounds over the sets. Returns the latest day on which any of their lists began.
@@ -249,24 +253,33 @@ impl Fetcher {
 
     /// Looks in what was harvested whether arXiv shows the latest announcement; where the busiest category is not
     /// among the sets, the query API is asked, once.
-    async fn sight(
+    pub(super) async fn sight(
         &self,
         store: &dyn Store,
-        ground: &Ground,
-        haul: &Haul,
+        newest: Option<Vec<Paper>>,
         fetched: &mut Fetched,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        if !ground.sets.iter().any(|set| set.category == BUSY) {
+        let Some(papers) = newest else {
             let mut once = Patience::none();
             return self.canary(store, fetched, &mut once, now).await;
-        }
-        let papers: Vec<_> = haul.newest.values().cloned().collect();
+        };
         let last: Versioned<Option<Sighting>> =
             documents::load(store, DocumentKind::Note, super::passes::CANARY_NOTE).await?;
         fetched.judge_freshness(&papers, last.value.as_ref(), now);
         Ok(())
     }
+}
+
+/// What a harvest tells besides its papers.
+#[derive(Debug)]
+pub(super) struct Harvested {
+    /// When the earliest of its searches was complete before; `None` where one never was.
+    pub(super) earlier: Option<DateTime<Utc>>,
+    /// Everything that it saw, if all sets were read.
+    pub(super) survey: Option<Survey>,
+    /// The papers with the highest identifiers, where the busiest category is among the sets.
+    pub(super) newest: Option<Vec<Paper>>,
 }
 
 /// How one harvest reads its sets.

@@ -10,8 +10,10 @@ mod lists;
 mod look;
 mod passes;
 mod patience;
+mod plan;
 mod progress;
 mod reconcile;
+mod sets;
 mod window;
 
 use std::{
@@ -27,6 +29,7 @@ use self::client::Client;
 pub use self::{
     look::{Look, LookError},
     passes::coverage_keys,
+    plan::Choice,
     progress::Progress,
     reconcile::Reconciliation,
 };
@@ -39,8 +42,6 @@ use crate::{
     store::{Document, Versioned},
 };
 
-/// Up to how many distinct searches a run asks for one by one, where it may choose.
-const SEARCHES_MAX: usize = 100;
 /// How many of each search's latest papers tell where its papers are to be expected.
 const LATELY_FOUND: usize = 20;
 
@@ -87,25 +88,6 @@ impl std::fmt::Display for Source {
             Self::Query => "query",
             Self::Harvest => "harvest",
         })
-    }
-}
-
-/// Which of them is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// This one.
-    Always(Source),
-    /// Searches up to 100 of them, else the harvest.
-    ByNumber,
-}
-
-impl Choice {
-    fn choose(self, n_searches: usize) -> Source {
-        match self {
-            Self::Always(source) => source,
-            Self::ByNumber if n_searches > SEARCHES_MAX => Source::Harvest,
-            Self::ByNumber => Source::Query,
-        }
     }
 }
 

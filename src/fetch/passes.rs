@@ -1,5 +1,7 @@
 //! The pass over all searches, and what is remembered of it.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 
@@ -8,12 +10,14 @@ use super::{
     client::FetchError,
     harvest::{BOOK_NOTE, harvest_key},
     patience::Patience,
+    plan::Plan,
+    sets,
     window::{Order, Question},
 };
 use crate::{
     arxiv::{
         completeness::{self, Asked, Sighting},
-        search,
+        search::{self, SearchError},
     },
     model::{ArxivId, KeywordCoverage, Paper},
     store::{Batch, Document, DocumentKind, Store, StoreError, Versioned, documents},
@@ -30,12 +34,14 @@ const CANARY: &str = "cat:cs.LG";
 const CANARY_SIZE: u32 = 50;
 /// How many papers of the beginning of a new subscription's reach are asked for.
 const FLOOR_PROBE_SIZE: u32 = 500;
+/// How often that page is read because it cannot be what was asked for.
+const PROBE_READINGS_MAX: u32 = 3;
 
 pub(super) const CANARY_NOTE: &str = "canary";
 const DAYS_NOTE: &str = "complete-days";
 
 impl Fetcher {
-    /// Asks for every search once, in the way that fits their number, and makes up for what failed as far as that
+    /// Asks for every search once, in the way that fits it and their number, and makes up for what failed as far as that
     /// can be done today. Failures are part of the result; only a failing store is an error.
     pub async fn fetch(
         &self,
@@ -45,24 +51,34 @@ impl Fetcher {
     ) -> Result<Fetched, StoreError> {
         let mut fetched = Fetched::default();
         let mut patience = Patience::new(self.settings.retry_budget, self.settings.retry_delay);
-        let source = self.settings.source.choose(searches.len());
-        let found = self.reconcile(store, searches, errand, &mut fetched, source).await?;
-        fetched.previous_complete = match source {
-            Source::Query => {
-                self.by_query(store, searches, errand.now, &mut fetched, &mut patience)
-                    .await?
+        let plan = Plan::of(self.settings.source, searches, &sets::known(store).await?);
+        let usual = plan.usual();
+        let found = self.reconcile(store, searches, errand, &mut fetched, usual).await?;
+        let mut earlier = Vec::new();
+        if usual == Source::Query {
+            let before = self
+                .by_query(store, &plan.asked, errand.now, &mut fetched, &mut patience)
+                .await?;
+            earlier.push(before);
+        }
+        if !plan.harvested.is_empty() {
+            let harvested = self
+                .harvest(store, &plan.harvested, errand, &mut fetched, &mut patience)
+                .await?;
+            earlier.push(harvested.earlier);
+            if usual == Source::Harvest {
+                // Only where all is harvested do the sets hold every paper that a floor may lie at.
+                fetched.survey = harvested.survey;
+                self.sight(store, harvested.newest, &mut fetched, errand.now).await?;
             }
-            Source::Harvest => {
-                self.harvest(store, searches, errand, &mut fetched, &mut patience)
-                    .await?
-            }
-        };
+        }
+        fetched.previous_complete = earliest(earlier);
         if !fetched.incomplete.is_empty() {
             self.fall_back(store, searches, errand, &mut fetched, &mut patience)
                 .await?;
         }
         if let Some(found) = found {
-            self.hold_against(store, found, &mut fetched, errand.now).await?;
+            self.hold_against(store, found, &mut fetched, errand).await?;
         }
         self.progress.send_replace(Progress::default());
         fetched.patience = Some(patience);
@@ -90,10 +106,7 @@ impl Fetcher {
             });
             earlier.push(self.search(store, search, fetched, patience, now).await?);
         }
-        Ok(earlier
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .and_then(|all| all.into_iter().min()))
+        Ok(earliest(earlier))
     }
 
     /// Looks whether the index shows the announcement that can be expected: one request per run. It fails nothing.
@@ -131,17 +144,7 @@ impl Fetcher {
     ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let queries = match search::search_queries(&search.term, &search.categories) {
             Ok(queries) => queries,
-            Err(error) => {
-                tracing::warn!(keyword = search.term.text, why = %error, "arXiv's search cannot find this keyword");
-                fetched.incomplete.push(IncompleteTerm {
-                    term: search.term.clone(),
-                    keywords: search.keywords.clone(),
-                    since: now,
-                    why: error.to_string(),
-                    is_passing: false,
-                });
-                return Ok(None);
-            }
+            Err(error) => return self.unanswerable(store, search, &error, fetched, now).await,
         };
         let mut earliest = Some(now);
         for query in queries {
@@ -172,6 +175,30 @@ impl Fetcher {
             fetched.coverage.push((key, coverage));
         }
         Ok(earliest)
+    }
+
+    /// Notes a search that no answer can serve, and since when that is so.
+    async fn unanswerable(
+        &self,
+        store: &dyn Store,
+        search: &Search,
+        error: &SearchError,
+        fetched: &mut Fetched,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        tracing::warn!(keyword = search.term.text, why = %error, "this keyword cannot be asked for");
+        let key = harvest_key(search);
+        let mut coverage: Versioned<KeywordCoverage> = documents::load(store, DocumentKind::Coverage, &key).await?;
+        completeness::incomplete(&mut coverage.value, error, now);
+        fetched.incomplete.push(IncompleteTerm {
+            term: search.term.clone(),
+            keywords: search.keywords.clone(),
+            since: coverage.value.incomplete_since.unwrap_or(now),
+            why: error.to_string(),
+            is_passing: false,
+        });
+        fetched.coverage.push((key, coverage));
+        Ok(None)
     }
 
     async fn query(
@@ -241,27 +268,40 @@ impl Fetcher {
             .patience
             .take()
             .unwrap_or_else(|| Patience::new(self.settings.retry_budget, self.settings.retry_delay));
-        let expression = search::submitted_between(from, to);
-        let page = self
-            .first_page(
-                &expression,
-                FLOOR_PROBE_SIZE,
-                Order::OldestFirst,
-                &mut patience,
-                &mut fetched.n_requests,
-            )
-            .await;
+        let beginning = self.first_submitted(fetched, from, to, &mut patience).await;
         fetched.patience = Some(patience);
-        let Some(feed) = page.map_err(only_store)? else {
-            return Ok(None);
-        };
-        let plausible = |paper: &&Paper| {
-            paper
-                .submitted
-                .is_some_and(|at| at >= from - completeness::WINDOW_SLACK && at <= to + AHEAD)
-        };
-        let ids = feed.papers.iter().filter(plausible).map(|paper| paper.id.clone());
-        Ok(Some(ids.collect()))
+        beginning
+    }
+
+    async fn first_submitted(
+        &self,
+        fetched: &mut Fetched,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        patience: &mut Patience,
+    ) -> Result<Option<Vec<ArxivId>>, StoreError> {
+        let expression = search::submitted_between(from, to);
+        for n_readings in 1..=PROBE_READINGS_MAX {
+            let (order, n_requests) = (Order::OldestFirst, &mut fetched.n_requests);
+            let page = self
+                .first_page(&expression, FLOOR_PROBE_SIZE, order, patience, n_requests)
+                .await
+                .map_err(only_store)?;
+            let Some(feed) = page else { break };
+            if let Some(ids) = completeness::beginning(&feed, FLOOR_PROBE_SIZE, from, to) {
+                return Ok(Some(ids));
+            }
+            let why = "arXiv's answer does not hold the first papers of the dates asked for";
+            tracing::warn!(why, "a floor cannot be told from it");
+            if n_readings == PROBE_READINGS_MAX {
+                break;
+            }
+            let Some(delay) = patience.delay(n_readings, None) else {
+                break;
+            };
+            self.wait(delay, why).await;
+        }
+        Ok(None)
     }
 
     /// Fetches one paper by its identifier; `None` if arXiv does not know it.
@@ -298,8 +338,9 @@ impl Fetcher {
         // What nobody asks for any more is forgotten: a return, or a change of source, begins anew from what was
         // carried over.
         if !fetched.coverage.is_empty() {
+            let asked_for: HashSet<&String> = fetched.coverage.iter().map(|(key, _)| key).collect();
             for document in store.documents(DocumentKind::Coverage).await? {
-                if !fetched.coverage.iter().any(|(key, _)| *key == document.value.key) {
+                if !asked_for.contains(&document.value.key) {
                     batch.documents.push(deleted(document));
                 }
             }
@@ -371,6 +412,12 @@ pub(super) fn coverage_key(query: &str) -> String {
 pub(super) fn query_keys(search: &Search) -> Vec<String> {
     let queries = search::search_queries(&search.term, &search.categories).unwrap_or_default();
     queries.iter().map(|query| coverage_key(query)).collect()
+}
+
+/// The earliest of the moments at which each was complete before; `None` where one never was.
+pub(super) fn earliest(earlier: Vec<Option<DateTime<Utc>>>) -> Option<DateTime<Utc>> {
+    let all: Option<Vec<_>> = earlier.into_iter().collect();
+    all.and_then(|all| all.into_iter().min())
 }
 
 /// Under which keys the coverage of a search may stand: that of its harvests, and those of its queries.

@@ -4,12 +4,14 @@
 //! It goes before the usual fetch with a patience of its own, makes no keyword complete or incomplete, and what
 //! it brings is recorded like everything else.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Datelike, TimeDelta, Utc, Weekday};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Errand, Fetched, Fetcher, Search, Source, harvest::Ground, lists::Haul, passes::only_store, patience::Patience,
-    window::Question,
+    Errand, Fetched, Fetcher, Search, Source, Wanted, harvest::Ground, lists::Haul, passes::only_store,
+    patience::Patience, window::Question,
 };
 use crate::{
     arxiv::{completeness::Asked, search},
@@ -61,6 +63,10 @@ pub struct Reconciliation {
     pub by: Source,
     /// Matching papers that only this source has shown so far.
     pub found_alone: usize,
+    /// Matching papers of the same days that only the usual source has shown; `None` where the other one was not
+    /// asked for everything.
+    #[serde(default)]
+    pub missed: Option<usize>,
     /// Whether it was brought to its end; otherwise it is tried again tomorrow.
     pub is_complete: bool,
 }
@@ -71,6 +77,8 @@ pub(super) struct Found {
     papers: Vec<Paper>,
     by: Source,
     is_complete: bool,
+    /// Whether it was asked for all that the usual source is.
+    is_whole: bool,
 }
 
 impl Fetcher {
@@ -101,7 +109,7 @@ impl Fetcher {
                 self.by_searches(searches, first, errand, fetched, &mut patience)
                     .await?
             }
-            Source::Query => self.by_harvest(searches, errand, fetched, &mut patience).await?,
+            Source::Query => self.by_harvest(store, searches, errand, fetched, &mut patience).await?,
         };
         memory.value.tried = Some(now);
         if found.is_complete {
@@ -113,6 +121,7 @@ impl Fetcher {
 
     async fn by_harvest(
         &self,
+        store: &dyn Store,
         searches: &[Search],
         errand: &Errand<'_>,
         fetched: &mut Fetched,
@@ -121,7 +130,8 @@ impl Fetcher {
         let begin = (errand.now - REACH).date_naive();
         let mut haul = Haul::default();
         let (mut is_complete, mut n_running) = (true, 0);
-        for set in Ground::of(searches).sets {
+        let sets = self.sets(store, &mut fetched.n_requests, errand.now).await?;
+        for set in Ground::of(searches, sets).sets {
             match self.list(&set, begin, errand.wanted, &mut haul, patience).await? {
                 Ok(_) => n_running = 0,
                 Err(unread) => {
@@ -143,6 +153,7 @@ impl Fetcher {
             papers: haul.papers.into_values().collect(),
             by: Source::Harvest,
             is_complete,
+            is_whole: is_complete,
         })
     }
 
@@ -158,6 +169,7 @@ impl Fetcher {
             papers: Vec::new(),
             by: Source::Query,
             is_complete: true,
+            is_whole: false,
         };
         let mut n_running = 0;
         let chosen = searches.iter().cycle().skip(first % searches.len());
@@ -192,6 +204,7 @@ impl Fetcher {
                 }
             }
         }
+        found.is_whole = found.is_complete && searches.len() <= SEARCHES_MAX;
         Ok(found)
     }
 
@@ -201,9 +214,11 @@ impl Fetcher {
         store: &dyn Store,
         found: Found,
         fetched: &mut Fetched,
-        now: DateTime<Utc>,
+        errand: &Errand<'_>,
     ) -> Result<(), StoreError> {
+        let Errand { now, wanted, .. } = *errand;
         let since = now - self.settings.lookback;
+        let missed = found.is_whole.then(|| missed(&found, fetched, wanted, now));
         let alone = add_unknown(store, found.papers, fetched).await?;
         // What was submitted before the usual windows is no gap of theirs.
         let found_alone = alone
@@ -215,14 +230,27 @@ impl Fetcher {
                     .is_some_and(|paper| paper.submitted.is_none_or(|at| at >= since))
             })
             .count();
-        tracing::info!(by = %found.by, found_alone, is_complete = found.is_complete, "one source was held against the other");
+        tracing::info!(by = %found.by, found_alone, missed, is_complete = found.is_complete, "one source was held against the other");
         fetched.reconciliation = Some(Reconciliation {
             by: found.by,
             found_alone,
+            missed,
             is_complete: found.is_complete,
         });
         Ok(())
     }
+}
+
+/// How many papers the usual source brought that the other one lacks, although it was asked for their days.
+fn missed(found: &Found, fetched: &Fetched, wanted: Wanted<'_>, now: DateTime<Utc>) -> usize {
+    let theirs: BTreeSet<&ArxivId> = found.papers.iter().map(|paper| &paper.id).collect();
+    let begin = now - REACH;
+    fetched
+        .papers
+        .values()
+        .filter(|paper| paper.submitted.is_some_and(|at| at >= begin))
+        .filter(|paper| !theirs.contains(&paper.id) && wanted(paper))
+        .count()
 }
 
 /// Adds papers that the usual source did not bring in this run. Where the store has the same version, its text

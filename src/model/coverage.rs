@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ArxivId;
+use super::{ArxivId, Silence};
 
 /// The lasting memory of one search: when it was last proven complete, and what that answer held.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct IncompleteKeyword {
 pub struct CoverageNote {
     /// The latest announcement that the fetch has surely seen, as its evening in US Eastern time.
     pub announcement: Option<chrono::NaiveDate>,
+    /// The first announcement since the digest before, where there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_from: Option<chrono::NaiveDate>,
     /// Whether that announcement is the latest one that can be expected by now.
     pub current: bool,
     /// How many of the subscriber's keywords were fetched completely.
@@ -57,10 +60,13 @@ pub struct CoverageNote {
     pub incomplete: Vec<IncompleteKeyword>,
     /// Papers that the subscriber's keywords brought in this fetch.
     pub n_fetched: usize,
-    /// Of those, papers in this digest that were not known before.
+    /// Of those, papers that no digest has held before.
     pub n_new: usize,
-    /// Of those, papers that the subscriber already has.
+    /// Of those, papers that the subscriber already has, or that are on their way.
     pub n_already_sent: usize,
     /// Of those, papers that `exclude` kept out.
     pub n_excluded: usize,
+    /// Why nothing is new; `None` where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
 }

@@ -8,6 +8,7 @@ mod identifier;
 mod ledger;
 mod outbox;
 mod paper;
+mod silence;
 mod slot;
 mod subscriber;
 mod suppression;
@@ -20,6 +21,7 @@ pub use outbox::{
     PaperRecord, SectionRecord, Shown, Stage,
 };
 pub use paper::{Author, Paper};
+pub use silence::Silence;
 pub use slot::{Slot, WorkerId};
 pub use subscriber::{Definition, SubscriberId, Term, TermKind};
 pub use suppression::{Suppression, SuppressionReason};

@@ -8,7 +8,7 @@ use super::{
     view::{KEYWORD_CHARS_MAX, TAG_CHARS_MAX},
     words::{Days, count, list, thousands},
 };
-use crate::model::{CoverageNote, DigestKind, DigestRecord, SectionRecord};
+use crate::model::{CoverageNote, DigestKind, DigestRecord, SectionRecord, Silence};
 
 /// The length that the built-in subjects keep to, in characters.
 const SUBJECT_CHARS_MAX: usize = 60;
@@ -154,8 +154,7 @@ pub(super) fn paragraphs(record: &DigestRecord, has_papers: bool) -> Vec<String>
     match record.kind {
         DigestKind::Digest => Vec::new(),
         DigestKind::Quiet => vec![
-            "Nothing new has matched your keywords since the last mail. This one says only that the watch goes on."
-                .to_owned(),
+            quiet_sentence(record.coverage.silence).to_owned(),
             format!("Your keywords: {}.", keywords()),
         ],
         DigestKind::Welcome => {
@@ -177,18 +176,40 @@ pub(super) fn paragraphs(record: &DigestRecord, has_papers: bool) -> Vec<String>
     }
 }
 
+/// What a mail without papers says first: the four silences must not look alike.
+fn quiet_sentence(silence: Option<Silence>) -> &'static str {
+    match silence {
+        Some(Silence::NoAnnouncement) => {
+            "arXiv has made no announcement since the last mail. This one says only that the watch goes on."
+        }
+        Some(Silence::NotYet) => {
+            "arXiv does not show its latest announcement yet. What it holds on your keywords comes in a later digest."
+        }
+        Some(Silence::FetchFailed) => {
+            "Nothing new has been found, but not everything could be fetched. This mail says what is missing."
+        }
+        Some(Silence::NothingMatched) | None => {
+            "Nothing new has matched your keywords since the last mail. This one says only that the watch goes on."
+        }
+    }
+}
+
 /// `Announcement of Tue 10 Feb; 3 of 3 keywords complete; 41 fetched, 12 new, 27 already sent, 2 excluded.`
 pub(super) fn coverage(note: &CoverageNote, days: Days) -> String {
+    let days = |last| match note.announced_from {
+        Some(first) => format!("Announcements of {} to {}", days.evening(first), days.evening(last)),
+        None => format!("Announcement of {}", days.evening(last)),
+    };
     let announcement = match (note.announcement, note.current) {
-        (Some(day), true) => format!("Announcement of {}", days.evening(day)),
-        (Some(day), false) => format!(
-            "Announcement of {}, a later one has not been seen yet",
-            days.evening(day)
-        ),
+        (Some(day), true) => days(day),
+        (Some(day), false) => format!("{}, a later one has not been seen yet", days(day)),
         (None, _) => "No announcement has been seen for sure yet".to_owned(),
     };
+    let silence = note.silence.map_or_else(String::new, |silence| {
+        format!("; {}", silence.in_words("the last mail"))
+    });
     format!(
-        "{announcement}; {} of {} complete; {} fetched, {} new, {} already sent, {} excluded.",
+        "{announcement}; {} of {} complete; {} fetched, {} new, {} already sent, {} excluded{silence}.",
         thousands(note.n_complete),
         count(note.n_keywords, "keyword"),
         thousands(note.n_fetched),

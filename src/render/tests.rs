@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use crate::model::{
-    ArxivId, Author, CoverageNote, DigestId, IncompleteKeyword, PaperRecord, SectionRecord, SubscriberId, Term,
+    ArxivId, Author, CoverageNote, DigestId, IncompleteKeyword, PaperRecord, SectionRecord, Silence, SubscriberId, Term,
 };
 
 type Papers = HashMap<VersionedId, Arc<Paper>>;
@@ -123,6 +123,7 @@ fn record(sections: Vec<Vec<PaperRecord>>) -> DigestRecord {
             n_new: 12,
             n_already_sent: 27,
             n_excluded: 2,
+            ..CoverageNote::default()
         },
         shared: false,
     }
@@ -639,6 +640,46 @@ fn a_quiet_mail_says_what_was_covered_and_a_welcome_what_is_watched() {
     let page = rendered(&welcome, &stored(vec![one]));
     assert!(page.subject.starts_with("Welcome to Paperround"));
     insta::assert_snapshot!("welcome_text", page.text);
+}
+
+#[test]
+fn each_silence_has_words_of_its_own_in_both_parts() {
+    let folded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let check = |silence: Silence, sentence: &str, footer: &str| {
+        let mut quiet = record(Vec::new());
+        quiet.kind = DigestKind::Quiet;
+        quiet.coverage.silence = Some(silence);
+        quiet.coverage.announced_from = NaiveDate::from_ymd_opt(2026, 2, 4);
+        let page = rendered(&quiet, &Papers::new());
+        for text in [folded(&page.text), visible(&page.html)] {
+            assert!(text.contains(sentence), "{silence:?}: {text}");
+            assert!(text.contains(&format!("2 excluded; {footer}.")), "{silence:?}: {text}");
+            assert!(
+                text.contains("Announcements of Wed 4 Feb to Mon 9 Feb; 3 of 3"),
+                "{text}"
+            );
+        }
+    };
+    check(
+        Silence::NoAnnouncement,
+        "arXiv has made no announcement since the last mail.",
+        "no announcement since the last mail",
+    );
+    check(
+        Silence::NotYet,
+        "arXiv does not show its latest announcement yet.",
+        "the latest announcement is not shown by arXiv yet",
+    );
+    check(
+        Silence::FetchFailed,
+        "not everything could be fetched. This mail",
+        "not everything could be fetched",
+    );
+    check(
+        Silence::NothingMatched,
+        "Nothing new has matched your keywords",
+        "all was fetched, and nothing new matched",
+    );
 }
 
 #[test]

@@ -250,7 +250,8 @@ async fn compose(
     } else {
         return Ok((0, None));
     };
-    let tally = recorded.tallies.get(&person.id).copied();
+    let tally = recorded.tallies.get(&person.id).copied().unwrap_or_default();
+    let n_pending = pending.iter().filter(|pending| pending.replaces.is_none()).count();
     let record = DigestRecord {
         id: DigestId {
             subscriber: person.id.clone(),
@@ -263,7 +264,7 @@ async fn compose(
         zone: person.schedule.zone().name().to_owned(),
         keywords,
         sections: draft.sections,
-        coverage: coverage(person, recorded, tally, is_current, now),
+        coverage: coverage(person, state, recorded, tally.with_waiting(n_pending), is_current, now),
         shared: person.shared,
     };
     let texts = papers
@@ -292,7 +293,6 @@ async fn compose(
     let entry = OutboxEntry::new(record, message_id);
     // Later versions of what was sent are no papers that wait.
     let n_new = entry.digest.papers().filter(|paper| paper.replaces.is_none()).count();
-    let n_pending = pending.iter().filter(|pending| pending.replaces.is_none()).count();
     let n_waiting = n_pending.saturating_sub(n_new);
     Ok((n_waiting, Some(entry)))
 }
@@ -356,25 +356,30 @@ fn pending<'p>(
 }
 
 fn is_quiet_mail_due(ctx: &Context, state: &SubscriberState, now: DateTime<Utc>) -> bool {
-    let configured_since = state
-        .configured_pairs()
-        .flat_map(|pair| &pair.generations)
-        .map(|g| g.since)
-        .min();
     match ctx.settings.enqueue.empty {
         Empty::Skip => false,
         Empty::Send => true,
         Empty::Weekly => state
             .latest_enqueued
-            .max(configured_since)
+            .max(configured_since(state))
             .is_some_and(|heard| now - heard >= SILENCE_MAX - SILENCE_TOLERANCE),
     }
 }
 
+/// When the first of the subscriber's keywords was first configured.
+fn configured_since(state: &SubscriberState) -> Option<DateTime<Utc>> {
+    state
+        .configured_pairs()
+        .flat_map(|pair| &pair.generations)
+        .map(|generation| generation.since)
+        .min()
+}
+
 fn coverage(
     person: &Person,
+    state: &SubscriberState,
     recorded: &Recorded,
-    tally: Option<super::Tally>,
+    tally: super::Tally,
     is_current: bool,
     now: DateTime<Utc>,
 ) -> CoverageNote {
@@ -390,11 +395,17 @@ fn coverage(
             })
         })
         .collect();
-    let latest = calendar::latest_expected(now);
-    let shown = if is_current { latest } else { latest.previous() };
-    let tally = tally.unwrap_or_default();
+    let shown = super::shown(now, is_current);
+    // Silence and announcements are counted from the last mail, since that is what the reader knows of.
+    let heard = state.latest_enqueued.max(configured_since(state)).unwrap_or(now);
+    let announced_from = state.latest_enqueued.and_then(|since| {
+        let first = super::shown_since(since, shown).first()?.evening;
+        (first < shown.evening).then_some(first)
+    });
     CoverageNote {
         announcement: Some(shown.evening),
+        announced_from,
+        silence: (tally.n_new == 0).then(|| calendar::silence(heard, now, is_current, incomplete.is_empty())),
         current: is_current,
         n_complete: person.keywords.len() - incomplete.len(),
         n_keywords: person.keywords.len(),

@@ -43,7 +43,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How many announcements a report names at most.
+/// How many announcements a report or a digest names at most.
 const ANNOUNCEMENTS_MAX: usize = 22;
 
 /// Everything that a run works with.
@@ -112,6 +112,7 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined, now).await?;
     let tallies = record::record(ctx, roster, &lexicon, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
+    report.keywords = searches.iter().map(|search| search.keywords.len()).sum();
     account(report, &fetched, now);
     Ok(Recorded {
         definitions: synchronised.definitions,
@@ -159,21 +160,30 @@ fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
     report.requests += fetched.n_requests;
     report.incomplete = fetched.incomplete();
     report.reconciliation.clone_from(&fetched.reconciliation);
-    let latest = calendar::latest_announcement(now);
+    let shown = shown(now, fetched.is_current);
     report.announcements = fetched
         .previous_complete
-        .map_or_else(|| vec![latest], |since| announced_between(since, latest))
+        .map_or_else(|| vec![shown], |since| shown_since(since, shown))
         .into_iter()
         .map(|announcement| announcement.evening)
         .collect();
+    let since = fetched.previous_complete.unwrap_or(DateTime::UNIX_EPOCH);
+    report.silence =
+        (report.matched == 0).then(|| calendar::silence(since, now, fetched.is_current, report.incomplete.is_empty()));
 }
 
-/// The announcements after `since`, up to and with `latest`; at most the last month's.
-fn announced_between(since: DateTime<Utc>, latest: Announcement) -> Vec<Announcement> {
+/// The latest announcement that a fetch covers.
+fn shown(now: DateTime<Utc>, is_current: bool) -> Announcement {
+    let expected = calendar::latest_expected(now);
+    if is_current { expected } else { expected.previous() }
+}
+
+/// The announcements that arXiv began to show after `since`, up to and with `latest`; at most the last month's.
+fn shown_since(since: DateTime<Utc>, latest: Announcement) -> Vec<Announcement> {
     let mut announcements: Vec<Announcement> =
         std::iter::successors(Some(latest), |announcement| Some(announcement.previous()))
             .take(ANNOUNCEMENTS_MAX)
-            .take_while(|announcement| announcement.at > since)
+            .take_while(|announcement| announcement.visible_from() > since)
             .filter(|announcement| !calendar::is_deferred(announcement.evening))
             .collect();
     announcements.reverse();

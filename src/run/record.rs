@@ -29,6 +29,19 @@ pub struct Tally {
     pub n_excluded: usize,
 }
 
+impl Tally {
+    /// The same for a digest that has `n_pending` new papers to choose from: those that earlier fetches brought, and
+    /// that this one showed again, are as new to the reader.
+    pub(super) fn with_waiting(self, n_pending: usize) -> Self {
+        let n_waited = n_pending.saturating_sub(self.n_new).min(self.n_known);
+        Self {
+            n_new: self.n_new + n_waited,
+            n_known: self.n_known - n_waited,
+            ..self
+        }
+    }
+}
+
 /// Stores the papers that matter to anyone, then records them for everyone they are new to.
 pub(super) async fn record(
     ctx: &Context,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fetch::Reconciliation,
-    model::{IncompleteKeyword, Slot},
+    model::{IncompleteKeyword, Silence, Slot},
 };
 
 /// The account of one run: printed by `run --json`, logged as one line, kept for `status`.
@@ -48,6 +48,12 @@ pub struct Report {
     pub retrying: usize,
     /// Pairs that wait for a later digest.
     pub waiting: usize,
+    /// How many distinct keywords were asked for.
+    #[serde(default)]
+    pub keywords: usize,
+    /// Why nothing was newly recorded for anyone; `None` where something was.
+    #[serde(default)]
+    pub silence: Option<Silence>,
     /// Keywords that could not be fetched completely.
     pub incomplete: Vec<IncompleteKeyword>,
     /// What one source showed that the other had not, in the runs that hold them against each other.

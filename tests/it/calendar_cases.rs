@@ -1,9 +1,14 @@
 //! The calendar: weekends, holidays, zones and slots neither lose a paper nor bring one twice.
 
 use chrono::{NaiveDate, TimeDelta};
+use paperround::{
+    admin::{self, Command},
+    model::Silence,
+};
 
 use crate::harness::{
     app::{Mail, Setup, TestApp, sorted},
+    arxiv::{Answer, status},
     papers::{Paper, paper},
 };
 
@@ -46,6 +51,105 @@ async fn a_weekend_without_news_is_no_trouble_and_repeats_nothing() {
     let monday = app.announce("2026-02-16", [friday(20), friday(22)].into_iter().chain(graphs(2)));
     assert!(app.run_on("2026-02-17T08:00:00Z").await.is_complete());
     assert_eq!(sorted(app.new_papers_of(ANA)), monday);
+}
+
+/// CASES 55. The four silences: each has its own words in the mail, in the report and in `status`.
+#[tokio::test]
+async fn each_silence_says_which_it_is() {
+    let mut app = Setup::new()
+        .subscriber(ANA, &["graph neural network"])
+        .digest("empty", "\"send\"")
+        .arxiv("retry_budget", "\"1s\"")
+        .start()
+        .await;
+    for day in 8..=12 {
+        app.announce(&format!("2026-02-{day:02}"), [paper("On molecules")]);
+    }
+    app.run_on("2026-02-10").await;
+    app.new_mails();
+    let check = async |app: &mut TestApp, moment: &str, silence: Silence, sentence: &str, words: &str| {
+        let report = app.run_on(moment).await;
+        assert_eq!(report.silence, Some(silence), "{moment}");
+        let json = serde_json::to_value(&report).expect("a report is JSON");
+        assert_eq!(
+            json["silence"],
+            serde_json::to_value(silence).expect("a word"),
+            "{moment}"
+        );
+        let mails = app.new_mails();
+        assert_eq!(mails.len(), 1, "{moment}");
+        let flat = mails[0].text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(sentence), "{moment}: {flat}");
+        assert!(flat.contains(words), "{moment}: {flat}");
+        let program = app.build().await;
+        let overview = admin::execute(&program, &Command::Status { json: false }).await.output;
+        let latest = overview.lines().skip_while(|line| !line.contains("Latest runs")).nth(1);
+        let words = words.replace("the last mail", "the fetch before");
+        assert!(latest.is_some_and(|line| line.contains(&words)), "{moment}: {overview}");
+    };
+    check(
+        &mut app,
+        "2026-02-11",
+        Silence::NothingMatched,
+        "Nothing new has matched your keywords",
+        "all was fetched, and nothing new matched",
+    )
+    .await;
+    // Half an hour after the announcement no interface shows it.
+    check(
+        &mut app,
+        "2026-02-12T01:30:00Z",
+        Silence::NotYet,
+        "arXiv does not show its latest announcement yet",
+        "the latest announcement is not shown by arXiv yet",
+    )
+    .await;
+    app.arxiv.answers(|asked| {
+        if asked.is_search() {
+            status(503)
+        } else {
+            Answer::Ordinary
+        }
+    });
+    check(
+        &mut app,
+        "2026-02-12",
+        Silence::FetchFailed,
+        "not everything could be fetched",
+        "not everything could be fetched",
+    )
+    .await;
+    app.arxiv.is_well();
+    app.run_on("2026-02-13").await;
+    app.new_mails();
+    // Saturday.
+    check(
+        &mut app,
+        "2026-02-14",
+        Silence::NoAnnouncement,
+        "arXiv has made no announcement since the last mail",
+        "no announcement since the last mail",
+    )
+    .await;
+}
+
+/// CASES 60. A digest that stands for a week names its announcements, and counts as new all that the reader never had.
+#[tokio::test]
+async fn a_weekly_digest_covers_the_announcements_of_a_week() {
+    let weekly = ["keywords = [\"graph neural network\"]", "schedule = \"0 8 * * Mon\""];
+    let mut app = Setup::new().subscriber_with(ANA, &weekly).start().await;
+    for (evening, n) in [(1, 1), (2, 0), (3, 1), (4, 0), (5, 1), (8, 0)] {
+        let other = paper("On molecules");
+        app.announce(&format!("2026-02-{evening:02}"), graphs(n).into_iter().chain([other]));
+    }
+    for day in 1..=9 {
+        app.run_due_on(&format!("2026-02-{day:02}T08:00:00Z")).await;
+    }
+    let mails = app.new_mails();
+    let flat = |mail: &Mail| mail.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let last = flat(mails.last().expect("the second Monday brings two papers"));
+    assert!(last.contains("Announcements of Mon 2 Feb to Sun 8 Feb"), "{last}");
+    assert!(last.contains("3 fetched, 2 new, 1 already sent"), "{last}");
 }
 
 /// CASES 55. What is announced on Sunday evening comes on Monday.

@@ -14,6 +14,7 @@ mod harness;
 mod harvest;
 mod identity_cases;
 mod mail_checks;
+mod recorded_cases;
 mod report_cases;
 mod smtp;
 mod volume_cases;

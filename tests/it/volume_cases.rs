@@ -1,6 +1,9 @@
 //! First runs and large days: nobody is flooded, and no day is lost for it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use chrono::{Datelike, NaiveDate, TimeDelta, Weekday};
 
@@ -347,4 +350,40 @@ async fn a_held_paper_with_an_old_date_comes_once_when_it_is_announced() {
         assert!(app.run_on(&format!("2026-02-{day}")).await.is_complete());
     }
     assert_eq!(app.papers_of(ANA), all);
+}
+
+/// The pace of arXiv's rules, scaled down: one request per keyword and day, one at a time, never too early.
+#[tokio::test]
+async fn many_keywords_cost_one_request_each_a_day_at_an_even_pace() {
+    const N_KEYWORDS: usize = 120;
+    let pace = Duration::from_millis(20);
+    let mut setup = Setup::new()
+        .arxiv("source", "\"query\"")
+        .arxiv("request_interval", "\"20ms\"");
+    for (n, email) in [ANA, BO].iter().enumerate() {
+        // They share half of their keywords.
+        let first = n * N_KEYWORDS / 3;
+        let keywords: Vec<String> = (first..first + N_KEYWORDS * 2 / 3)
+            .map(|n| format!("topic {n}"))
+            .collect();
+        let keywords: Vec<&str> = keywords.iter().map(String::as_str).collect();
+        setup = setup.subscriber(email, &keywords);
+    }
+    let mut app = setup.start().await;
+    app.announce("2026-02-09", [paper("On topic 7")]);
+    app.announce("2026-02-10", [paper("On topic 50")]);
+    app.run_on("2026-02-10").await;
+    app.arxiv.take_log();
+    let began = Instant::now();
+    let report = app.run_on("2026-02-11").await;
+    let log = app.arxiv.take_log();
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(log.iter().filter(|asked| asked.is_search()).count(), N_KEYWORDS);
+    // Besides them only the look at a busy category.
+    assert_eq!(log.len(), N_KEYWORDS + 1);
+    assert_eq!(report.requests, log.len() as u64);
+    let shortest = log.iter().filter_map(|asked| asked.gap).min();
+    assert!(shortest.is_some_and(|gap| gap >= pace), "{shortest:?}");
+    assert!(began.elapsed() >= pace * u32::try_from(N_KEYWORDS).expect("it is small"));
+    assert_eq!(app.arxiv.n_open_max(), 1);
 }
