@@ -26,7 +26,7 @@ use crate::{
         gate::Gate,
     },
     mail::{
-        compose::{Composer, Sender},
+        compose::{Composer, KnownMarks, Sender},
         dkim::{Signer, SigningKey},
         login::{AuthChoice, Login},
         message::Mailbox,
@@ -206,6 +206,8 @@ impl App {
             Arc::clone(&self.metrics),
         )?;
         app.run_lock = Arc::clone(&self.run_lock);
+        // The next run compiles the keywords anew only if they changed.
+        app.run.lexicon = Arc::clone(&self.run.lexicon);
         app.stop = self.stop.clone();
         // What this process has claimed stays its own.
         app.delivery.worker = self.delivery.worker.clone();
@@ -249,12 +251,14 @@ impl App {
             keys,
             sender: sender(&config),
             signer: signer(&config)?,
+            known: KnownMarks::default(),
         });
         let run = run::Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             fetcher,
             composer: Arc::clone(&composer),
+            lexicon: Arc::default(),
             settings: Arc::new(run_settings(&config)),
             // A database has backups of its own.
             exports_dir: match config.store {
@@ -567,6 +571,7 @@ fn run_settings(config: &Config) -> run::Settings {
                 config::Empty::Weekly => Empty::Weekly,
                 config::Empty::Send => Empty::Send,
             },
+            welcome: digest.welcome,
             from_domain: domain_of(&config.mail.from.address).to_owned(),
         },
     }

@@ -41,7 +41,7 @@ use crate::{
     clock::Clock,
     fetch::{Errand, Fetched, Fetcher, Search},
     mail::compose::Composer,
-    matching::Lexicon,
+    matching::KeptLexicon,
     model::{Definition, Paper, SubscriberId, Term},
     roster::{self, Roster},
     store::{Batch, Store, StoreError, exports, recovery},
@@ -61,6 +61,8 @@ pub struct Context {
     pub fetcher: Arc<Fetcher>,
     /// Makes the mails.
     pub composer: Arc<Composer>,
+    /// All keywords, compiled at the last run.
+    pub lexicon: Arc<KeptLexicon>,
     /// How digests are put together.
     pub settings: Arc<Settings>,
     /// Where the daily exports of the state go; `None` where nothing is to be left behind.
@@ -101,7 +103,7 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     if synchronised.n_added > 0 {
         tracing::info!(n_added = synchronised.n_added, "new subscribers: they count from now");
     }
-    let (lexicon, refused) = Lexicon::new(&synchronised.definitions);
+    let (lexicon, refused) = ctx.lexicon.of(&synchronised.definitions);
     for (term, why) in refused {
         tracing::warn!(term = term.text, why, "a keyword cannot be read and matches nothing");
     }
@@ -162,7 +164,7 @@ pub async fn assemble_and_enqueue(
     recorded: &Recorded,
     report: &mut Report,
 ) -> Result<Vec<Enqueued>, StoreError> {
-    let (lexicon, _) = Lexicon::new(&recorded.definitions);
+    let (lexicon, _) = ctx.lexicon.of(&recorded.definitions);
     enqueue::enqueue(ctx, roster, people, &lexicon, recorded, report).await
 }
 

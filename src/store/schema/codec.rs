@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{BODY_BYTES_MAX, Unreadable, bits};
 use crate::{
-    model::{ArxivId, OutboxEntry, Pair, Paper, Pending, Queued, Replacement, Settled, SubscriberId, SubscriberState},
+    model::{
+        ArxivId, OutboxEntry, Pair, Paper, Pending, Queued, Replacement, Settled, SubscriberId, SubscriberState,
+        Welcome,
+    },
     store::StoredPaper,
 };
 
@@ -49,6 +52,8 @@ struct Rest {
     paused_until: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refused_on: Vec<NaiveDate>,
+    #[serde(default, skip_serializing_if = "Welcome::is_never")]
+    welcome: Welcome,
 }
 
 /// The body of a subscriber's state.
@@ -69,6 +74,7 @@ pub(in crate::store) fn encode_subscriber(state: &SubscriberState) -> Result<Vec
         absent,
         paused_until,
         refused_on,
+        welcome,
     } = state.clone();
     let rest = to_json(&Rest {
         id,
@@ -84,6 +90,7 @@ pub(in crate::store) fn encode_subscriber(state: &SubscriberState) -> Result<Vec
         absent,
         paused_until,
         refused_on,
+        welcome,
     })?;
     let mut body = Vec::with_capacity(rest.len() + 3 * seen.len() + 16);
     put_number(&mut body, rest.len() as u64);
@@ -141,6 +148,7 @@ pub(in crate::store) fn decode_subscriber(body: &[u8]) -> Result<SubscriberState
         absent,
         paused_until,
         refused_on,
+        welcome,
     } = from_json("a subscriber's state", reader.bytes(n_bytes)?)?;
     let mut seen = BTreeMap::new();
     let n_packed = reader.number()?;
@@ -171,6 +179,7 @@ pub(in crate::store) fn decode_subscriber(body: &[u8]) -> Result<SubscriberState
         absent,
         paused_until,
         refused_on,
+        welcome,
     })
 }
 
@@ -370,6 +379,7 @@ mod tests {
                 absent,
                 paused_until: paused.map(at),
                 refused_on: paused.map(|paused| at(paused).date_naive()).into_iter().collect(),
+                welcome: if absent { Welcome::By(1) } else { Welcome::Owed },
                 ..SubscriberState::new(SubscriberId(name))
             }
         }
