@@ -32,7 +32,7 @@ use crate::{
     },
     roster::{self, Roster},
     store::{
-        Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned, documents,
+        Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, StoredPaper, Versioned, documents,
         memory::MemoryStore,
     },
 };
@@ -176,12 +176,12 @@ impl Store for Mortal {
     async fn lease_due(
         &self,
         worker: &WorkerId,
-        now: DateTime<Utc>,
+        by: DueBy,
         ttl: TimeDelta,
         limit: usize,
     ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
         self.step().await?;
-        self.inner.lease_due(worker, now, ttl, limit).await
+        self.inner.lease_due(worker, by, ttl, limit).await
     }
 
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
