@@ -22,7 +22,7 @@ within() {
     return 1
 }
 active() { [[ $(systemctl is-active paperround) == active ]]; }
-mails() { find /home/ana/Maildir/new -type f 2> /dev/null; }
+mails() { find /srv/ana/Maildir/new -type f 2> /dev/null; }
 n_mails() { mails | wc -l; }
 has_mails() { (( $(n_mails) >= $1 )); }
 restarts() { systemctl show --property=NRestarts --value paperround; }
@@ -38,7 +38,7 @@ config=/etc/paperround/config.toml
 trap 'journalctl --no-pager > /out/journal; echo end >> /out/results' EXIT
 
 # A local Postfix that keeps what comes for ana, under any extension of her name.
-useradd --create-home ana
+useradd --create-home --home-dir /srv/ana ana
 postconf -e 'inet_interfaces = loopback-only' 'myhostname = paperround-test' 'mydestination = lab.example, localhost' \
     'home_mailbox = Maildir/' 'recipient_delimiter = +' 'smtputf8_enable = no' 'local_recipient_maps ='
 systemctl unmask --quiet postfix.service 2> /dev/null
