@@ -26,7 +26,7 @@ use crate::{
         gate::Gate,
     },
     mail::{
-        compose::{Composer, Sender},
+        compose::{Composer, KnownMarks, Sender},
         dkim::{Signer, SigningKey},
         login::{AuthChoice, Login},
         message::Mailbox,
@@ -194,6 +194,8 @@ impl App {
             Arc::clone(&self.metrics),
         )?;
         app.run_lock = Arc::clone(&self.run_lock);
+        // The next run compiles the keywords anew only if they changed.
+        app.run.lexicon = Arc::clone(&self.run.lexicon);
         app.stop = self.stop.clone();
         Ok(app)
     }
@@ -224,12 +226,14 @@ impl App {
             keys,
             sender: sender(&config),
             signer: signer(&config)?,
+            known: KnownMarks::default(),
         });
         let run = run::Context {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             fetcher,
             composer: Arc::clone(&composer),
+            lexicon: Arc::default(),
             settings: Arc::new(run_settings(&config)),
         };
         let delivery = delivery::Context {
@@ -437,6 +441,7 @@ fn run_settings(config: &Config) -> run::Settings {
                 config::Empty::Weekly => Empty::Weekly,
                 config::Empty::Send => Empty::Send,
             },
+            welcome: digest.welcome,
             from_domain: domain_of(&config.mail.from.address).to_owned(),
         },
     }

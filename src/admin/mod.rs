@@ -60,6 +60,8 @@ pub enum Command {
         format: PreviewFormat,
         /// Instead of what is pending: everything stored of the last days.
         days: Option<u32>,
+        /// As for someone new: the mail that welcomes.
+        welcome: bool,
     },
     /// How things stand.
     Status {
@@ -269,7 +271,8 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
             subscriber,
             format,
             days,
-        } => preview::command(app, subscriber.as_deref(), *format, *days).await,
+            welcome,
+        } => preview::command(app, subscriber.as_deref(), *format, *days, *welcome).await,
         Command::Status { json } => status::command(app, *json).await,
         Command::Why {
             identifier,

@@ -8,7 +8,7 @@ use super::{PreviewFormat, Reply, person};
 use crate::{
     app::{App, AppError},
     matching::Lexicon,
-    model::{Definition, SubscriberState},
+    model::{Definition, SubscriberState, Welcome},
     roster::Person,
     run::{self, Recorded, Report},
     store::{self, Batch, Store, Versioned, memory::MemoryStore},
@@ -22,12 +22,25 @@ pub(super) async fn command(
     name: Option<&str>,
     format: PreviewFormat,
     days: Option<u32>,
+    welcome: bool,
 ) -> Result<Reply, AppError> {
     let person = person(app, name)?;
     // On a copy: a preview takes no number and queues nothing.
     let copy: Arc<dyn Store> = Arc::new(MemoryStore::copy_of(&*app.store).await?);
+    let mut settings = run::Settings::clone(&app.run.settings);
+    settings.enqueue.welcome |= welcome;
+    // A newcomer starts as far back as a new subscription.
+    let first_days = u32::try_from(settings.first_digest.num_days()).unwrap_or(0).max(1);
+    let days = if welcome {
+        Some(days.unwrap_or(first_days))
+    } else {
+        days
+    };
     let ctx = run::Context {
         store: Arc::clone(&copy),
+        settings: Arc::new(settings),
+        // Only this subscriber's keywords are read here.
+        lexicon: Arc::default(),
         ..app.run.clone()
     };
     let definitions = person
@@ -40,7 +53,7 @@ pub(super) async fn command(
         ..Recorded::default()
     };
     if let Some(days) = days {
-        pretend_pending(&*copy, person, days, app.clock.now()).await?;
+        pretend_pending(&*copy, person, days, welcome, app.clock.now()).await?;
     }
     let mut report = Report {
         current: true,
@@ -81,6 +94,7 @@ async fn pretend_pending(
     copy: &dyn Store,
     person: &Person,
     days: u32,
+    is_new: bool,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), AppError> {
     let definitions: Vec<&Definition> = person.keywords.iter().map(|(_, definition)| definition).collect();
@@ -97,11 +111,16 @@ async fn pretend_pending(
         }
         texts.insert(stored.paper.id.clone(), ());
     }
-    let revision = copy
-        .subscribers(std::slice::from_ref(&person.id))
-        .await?
-        .first()
-        .map_or(0, |stored| stored.revision);
+    let stored = copy.subscribers(std::slice::from_ref(&person.id)).await?.pop();
+    let revision = stored.as_ref().map_or(0, |stored| stored.revision);
+    if let Some(stored) = stored {
+        // No number is given twice, on a copy neither.
+        state.latest_digest = stored.value.latest_digest;
+        state.welcome = stored.value.welcome;
+    }
+    if is_new {
+        state.welcome = Welcome::Owed;
+    }
     copy.commit(Batch {
         subscribers: vec![Versioned { value: state, revision }],
         ..Batch::default()

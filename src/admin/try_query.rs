@@ -29,6 +29,8 @@ const BAR_CELLS: usize = 40;
 const DAYS_MAX: u32 = 366;
 /// How many stored papers are read together.
 const PAPERS_TOGETHER: usize = 1_000;
+/// A keyword that brings more papers a day than this is read by nobody.
+const BROAD_PER_DAY: u64 = 100;
 
 /// What is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,11 +124,23 @@ pub(super) async fn command(app: &App, asked: Asked<'_>) -> Result<Reply, AppErr
     answer.warnings = warnings;
     answer.n_left_out = n_total.saturating_sub(papers.len() as u64);
     answer.n_requests = n_requests;
+    answer.warnings.extend(broad(&answer, asked.days));
     Ok(Reply::done(if asked.as_json {
         json(&answer)?
     } else {
         in_words(&answer)
     }))
+}
+
+/// Whether the keyword brings more than anybody reads, counting what did not fit into arXiv's one answer.
+fn broad(answer: &Answer, days: u32) -> Option<String> {
+    let per_day = (answer.n_hits as u64 + answer.n_left_out) / u64::from(days);
+    (per_day > BROAD_PER_DAY).then(|| {
+        format!(
+            "that is about {per_day} papers a day, more than anybody reads, and more than a digest shows of one keyword; \
+             a longer phrase brings less, and so does a query with ti:, which looks into titles only"
+        )
+    })
 }
 
 /// `--query` reads the text by the grammar; else it is the name of a `[[keyword]]`, else a plain keyword.

@@ -127,6 +127,9 @@ enum Sub {
         /// Show what the last N days would have brought, whether sent or not.
         #[arg(long, value_name = "N")]
         days: Option<u32>,
+        /// Show the mail that welcomes a newcomer with these keywords, whether `digest.welcome` is set or not.
+        #[arg(long)]
+        welcome: bool,
     },
     /// Check the configuration: every problem at once, and the next times of each schedule.
     Check {
@@ -320,6 +323,7 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
             format,
             out,
             days,
+            welcome,
         } => {
             let format = match format {
                 FormatArg::Html => PreviewFormat::Html,
@@ -332,6 +336,7 @@ async fn dispatch(cli: Cli) -> Result<Reply, AppError> {
                     subscriber,
                     format,
                     days,
+                    welcome,
                 },
                 &Options::default(),
             )

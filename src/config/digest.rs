@@ -81,6 +81,8 @@ pub struct Digest {
     pub authors_max: u32,
     /// What is sent when there is no new paper.
     pub empty: Empty,
+    /// Whether a newcomer's first digest is a welcome.
+    pub welcome: bool,
     /// What becomes of later versions.
     pub replacements: Replacements,
     /// Whether categories other than the primary one count.
@@ -127,6 +129,7 @@ impl Digest {
                 Empty::Weekly,
                 &[("skip", Empty::Skip), ("weekly", Empty::Weekly), ("send", Empty::Send)],
             ),
+            welcome: section.bool("welcome", false),
             replacements: section.choice(
                 "replacements",
                 Replacements::Ignore,

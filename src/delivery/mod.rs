@@ -32,8 +32,8 @@ use crate::{
     },
     metrics::{self, Metrics},
     model::{
-        DigestId, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState, Suppression,
-        WorkerId,
+        DigestId, DigestKind, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState,
+        Suppression, Welcome, WorkerId,
     },
     roster::{self, masked},
     store::{self, Batch, Document, DocumentKind, Store, StoreError, Versioned, documents},
@@ -369,6 +369,9 @@ fn halves(
             let digest = half(&whole.digest, n_first, is_first);
             let ids: Vec<_> = digest.papers().map(|paper| paper.id.clone()).collect();
             let number = state.enqueue(&ids, now);
+            if digest.kind == DigestKind::Welcome {
+                state.welcome = Welcome::By(number);
+            }
             let id = DigestId {
                 number,
                 ..digest.id.clone()
@@ -398,6 +401,10 @@ fn half(whole: &DigestRecord, n_first: usize, is_first: bool) -> DigestRecord {
         });
     }
     half.sections.retain(|section| !section.papers.is_empty());
+    if !is_first {
+        // Nobody is welcomed twice.
+        half.kind = DigestKind::Digest;
+    }
     half
 }
 

@@ -71,6 +71,7 @@ pub fn covers(pattern: &str, category: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// CASES 10.
     #[test]
     fn every_real_shape_of_category_is_known() {
         let check =

@@ -209,6 +209,37 @@ fn recorded_papers_are_kept_for_the_words_that_were_judged() {
     }
 }
 
+/// Two hundred recorded papers, half of them chosen because they write the keyword and half because their letters come
+/// in other words, each judged by its own words before the matcher read it: keyword, identifier, judgement, reason.
+const ROWS: &str = include_str!("judged/rows.tsv");
+
+#[test]
+fn two_hundred_recorded_papers_are_judged_as_by_hand() {
+    let Some(papers) = corpus() else { return };
+    let papers: BTreeMap<String, Paper> = papers.into_iter().map(|paper| (paper.id.to_string(), paper)).collect();
+    let rows: Vec<Vec<&str>> = ROWS.lines().skip(1).map(|row| row.split('\t').collect()).collect();
+    assert_eq!(rows.len(), 200);
+    let mut scores: BTreeMap<&str, Score> = BTreeMap::new();
+    for row in &rows {
+        let [keyword, id, judgement, reason] = row[..] else {
+            panic!("a row has four fields: {row:?}");
+        };
+        let dropped = match judgement {
+            "kept" => None,
+            "dropped" => Some(reason.to_owned()),
+            other => panic!("{id}: {other:?} is no judgement"),
+        };
+        assert!(!reason.is_empty(), "{id} is judged without a reason");
+        scores
+            .entry(keyword)
+            .or_default()
+            .count(keyword, id, &papers[id], dropped);
+    }
+    for (keyword, score) in scores {
+        score.assert_perfect(keyword);
+    }
+}
+
 /// How the matcher agrees with the judgements.
 #[derive(Debug, Default)]
 struct Score {

@@ -1,6 +1,10 @@
 //! All definitions against one paper: the terms are found in one pass, the rest is looked up.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{Match, Matcher};
 use crate::model::{Definition, Paper, Term};
@@ -9,34 +13,65 @@ use crate::model::{Definition, Paper, Term};
 #[derive(Debug)]
 pub struct Lexicon {
     matcher: Matcher,
-    index: HashMap<Term, usize>,
+    /// Every term with its number in the matcher; a refused one has none.
+    terms: BTreeMap<Term, Option<usize>>,
+}
+
+/// The lexicon of the last run, for the next one: with many thousand keywords, compiling them takes longer than reading
+/// a day's papers for them.
+#[derive(Debug, Default)]
+pub struct KeptLexicon(Mutex<Option<Arc<Lexicon>>>);
+
+impl KeptLexicon {
+    /// The kept lexicon, if it holds exactly the terms of these definitions; else a new one, which is kept from now on,
+    /// with the terms that it refused, as [`Lexicon::new`] does.
+    pub fn of<'d>(&self, definitions: impl IntoIterator<Item = &'d Definition>) -> (Arc<Lexicon>, Vec<(Term, String)>) {
+        let terms = distinct_terms(definitions);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lexicon) = kept
+            .as_ref()
+            .filter(|lexicon| lexicon.terms.keys().eq(terms.iter().copied()))
+        {
+            return (Arc::clone(lexicon), Vec::new());
+        }
+        let (lexicon, refused) = Lexicon::compile(terms);
+        let lexicon = Arc::new(lexicon);
+        *kept = Some(Arc::clone(&lexicon));
+        (lexicon, refused)
+    }
+}
+
+fn distinct_terms<'d>(definitions: impl IntoIterator<Item = &'d Definition>) -> BTreeSet<&'d Term> {
+    let mut distinct = BTreeSet::new();
+    for definition in definitions {
+        distinct.insert(&definition.term);
+        distinct.extend(&definition.exclude);
+    }
+    distinct
 }
 
 impl Lexicon {
     /// Compiles the terms of all definitions. A term that cannot be read (an old wording that a newer grammar
     /// refuses) matches nothing and is returned beside the lexicon with the reason.
     pub fn new<'d>(definitions: impl IntoIterator<Item = &'d Definition>) -> (Self, Vec<(Term, String)>) {
-        let mut distinct: BTreeSet<&Term> = BTreeSet::new();
-        for definition in definitions {
-            distinct.insert(&definition.term);
-            distinct.extend(&definition.exclude);
-        }
+        Self::compile(distinct_terms(definitions))
+    }
+
+    fn compile(distinct: BTreeSet<&Term>) -> (Self, Vec<(Term, String)>) {
         let mut terms: Vec<Term> = distinct.into_iter().cloned().collect();
         let mut refused = Vec::new();
         loop {
             match Matcher::new(&terms) {
                 Ok(matcher) => {
-                    let index = terms
-                        .into_iter()
-                        .enumerate()
-                        .map(|(index, term)| (term, index))
-                        .collect();
-                    return (Self { matcher, index }, refused);
+                    let numbered = terms.into_iter().enumerate().map(|(number, term)| (term, Some(number)));
+                    let unread = refused.iter().map(|(term, _): &(Term, String)| (term.clone(), None));
+                    let terms = numbered.chain(unread).collect();
+                    return (Self { matcher, terms }, refused);
                 }
                 Err(errors) => {
-                    // From the back, so that the indexes before stay right.
-                    for (index, error) in errors.into_iter().rev() {
-                        refused.push((terms.remove(index), error.to_string()));
+                    // From the back, so that the numbers before stay right.
+                    for (number, error) in errors.into_iter().rev() {
+                        refused.push((terms.remove(number), error.to_string()));
                     }
                 }
             }
@@ -45,26 +80,39 @@ impl Lexicon {
 
     /// Reads one paper: finds every term in it, once.
     pub fn read<'l>(&'l self, paper: &'l Paper) -> Reading<'l> {
-        let matches = self
-            .matcher
-            .find(paper)
-            .into_iter()
-            .map(|found| (found.term, found))
-            .collect();
         Reading {
             lexicon: self,
             categories: &paper.categories,
-            matches,
+            found: Cow::Owned(self.find(paper)),
+        }
+    }
+
+    /// What is in a paper, to be kept beside it; [`Lexicon::look_up`] gives the reading.
+    pub fn find(&self, paper: &Paper) -> Found {
+        let found = self.matcher.find(paper).into_iter();
+        Found(found.map(|found| (found.term, found)).collect())
+    }
+
+    /// The reading of a paper that was read before, by this lexicon.
+    pub fn look_up<'l>(&'l self, paper: &'l Paper, found: &'l Found) -> Reading<'l> {
+        Reading {
+            lexicon: self,
+            categories: &paper.categories,
+            found: Cow::Borrowed(found),
         }
     }
 }
+
+/// What a lexicon found in one paper, by the numbers of its terms.
+#[derive(Debug, Clone)]
+pub struct Found(HashMap<usize, Match>);
 
 /// What one paper matches.
 #[derive(Debug)]
 pub struct Reading<'l> {
     lexicon: &'l Lexicon,
     categories: &'l [String],
-    matches: HashMap<usize, Match>,
+    found: Cow<'l, Found>,
 }
 
 /// How a definition takes a paper.
@@ -83,12 +131,13 @@ pub enum Take {
 impl Reading<'_> {
     /// Whether any term matched at all.
     pub fn is_empty(&self) -> bool {
-        self.matches.is_empty()
+        self.found.0.is_empty()
     }
 
     /// Where a term was found.
     pub fn found(&self, term: &Term) -> Option<&Match> {
-        self.matches.get(self.lexicon.index.get(term)?)
+        let number = (*self.lexicon.terms.get(term)?)?;
+        self.found.0.get(&number)
     }
 
     /// How a definition takes the paper.
@@ -107,5 +156,40 @@ impl Reading<'_> {
     /// Whether a definition accepts the paper.
     pub fn accepts(&self, definition: &Definition) -> bool {
         self.take(definition) == Take::Accepted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::fixture::paper;
+
+    fn definitions(texts: &[&str]) -> Vec<Definition> {
+        texts
+            .iter()
+            .map(|text| Definition::unrestricted(Term::phrase(*text)))
+            .collect()
+    }
+
+    #[test]
+    fn a_lexicon_is_kept_until_the_terms_change() {
+        let kept = KeptLexicon::default();
+        let (first, refused) = kept.of(&definitions(&["graph", "?!", "speech"]));
+        assert_eq!(refused.len(), 1);
+        // The same terms, however often and in whatever order; what was refused is not told twice.
+        let (second, refused) = kept.of(&definitions(&["speech", "graph", "graph", "?!"]));
+        assert!(Arc::ptr_eq(&first, &second) && refused.is_empty());
+        let (third, _) = kept.of(&definitions(&["speech", "graph", "quantum", "?!"]));
+        assert!(!Arc::ptr_eq(&first, &third));
+        let paper = paper("Quantum graphs", "");
+        let found = third.find(&paper);
+        let reading = third.look_up(&paper, &found);
+        let accepted: Vec<bool> = definitions(&["quantum", "graph", "speech", "?!"])
+            .iter()
+            .map(|one| reading.accepts(one))
+            .collect();
+        assert_eq!(accepted, [true, true, false, false]);
+        let (fourth, _) = kept.of(&definitions(&["speech", "graph", "?!"]));
+        assert!(!Arc::ptr_eq(&third, &fourth));
     }
 }

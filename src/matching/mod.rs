@@ -15,29 +15,35 @@
 
 mod author;
 pub mod category;
+mod compile;
 mod explain;
 mod expression;
 mod fault;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod form;
 mod grammar;
 #[cfg(test)]
 mod judged;
+mod letters;
 mod lexicon;
 mod matcher;
 mod normalise;
 mod phrase;
+mod pieces;
 mod sought;
 mod stem;
 mod validate;
+mod verdict;
 
-pub use explain::{Evidence, Miss, Verdict, explain};
+pub use explain::explain;
 pub use expression::{Expression, Leaf, Scope, Spelling};
 pub use fault::{Fault, QueryError};
 pub use grammar::{DEPTH_MAX, LEAVES_MAX, NEAR_WORDS_MAX, PREFIX_LETTERS_MIN, QUERY_BYTES_MAX, parse};
-pub use lexicon::{Lexicon, Reading, Take};
+pub use lexicon::{Found, KeptLexicon, Lexicon, Reading, Take};
 pub use matcher::{Match, Matcher};
 pub use validate::{PHRASE_BYTES_MAX, Warning, expression, is_stop_word, validate};
+pub use verdict::{Evidence, Miss, Verdict};
 
 pub(crate) use author::{in_reading_order, is_name_suffix};
 pub(crate) use normalise::{fold, readable};

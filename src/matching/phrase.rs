@@ -6,7 +6,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{
     expression::Spelling,
-    normalise::{Text, is_unspaced, words},
+    letters::is_unspaced,
+    normalise::{Text, words},
     stem::stemmed,
 };
 

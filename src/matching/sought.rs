@@ -33,6 +33,12 @@ impl Scope {
     }
 }
 
+impl Layer {
+    fn reads(&self, field: usize) -> bool {
+        self.scopes.iter().any(|scope| scope.admits(field))
+    }
+}
+
 /// What of the terms is in one paper.
 pub(super) struct Sought<'p> {
     plain: [Option<Text<'p>>; FIELDS],
@@ -78,12 +84,12 @@ impl<'p> Sought<'p> {
             let Some(source) = source.filter(|source| !source.is_empty()) else {
                 continue;
             };
-            if matcher.plain.automaton.is_some() {
+            if matcher.plain.reads(field) {
                 let text = Text::new(source);
                 sought.read(matcher, &matcher.plain, field, false, &text);
                 sought.plain[field] = Some(text);
             }
-            if matcher.stems.automaton.is_some() {
+            if matcher.stems.reads(field) {
                 let text = stemmed(Text::new(source));
                 sought.read(matcher, &matcher.stems, field, true, &text);
                 sought.stems[field] = Some(text);

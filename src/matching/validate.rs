@@ -19,6 +19,44 @@ const STOP_WORDS: [&str; 33] = [
     "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
 ];
 
+/// Words that stand, alone or in the plural, in more than every tenth paper on computer science of 2026, sorted.
+const BROAD_WORDS: [&str; 34] = [
+    "accuracy",
+    "agent",
+    "ai",
+    "analysis",
+    "approach",
+    "architecture",
+    "benchmark",
+    "code",
+    "data",
+    "dataset",
+    "design",
+    "efficiency",
+    "evaluation",
+    "experiment",
+    "framework",
+    "generation",
+    "inference",
+    "information",
+    "knowledge",
+    "language",
+    "learning",
+    "llm",
+    "method",
+    "model",
+    "optimization",
+    "paper",
+    "performance",
+    "problem",
+    "reasoning",
+    "result",
+    "study",
+    "system",
+    "task",
+    "training",
+];
+
 /// Whether arXiv's search leaves a word out of its index; the word is in normal form.
 pub fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
@@ -30,6 +68,15 @@ pub enum Warning {
     /// Finds far too much.
     #[error("a single letter or digit is in nearly every paper")]
     OneLetter,
+    /// Finds more than anybody reads.
+    #[error(
+        "`{text}` is in more than every tenth paper on computer science; a longer phrase brings less, and so does a \
+         [[keyword]] with the query ti:{text}, which looks into titles only"
+    )]
+    Broad {
+        /// The word.
+        text: String,
+    },
     /// arXiv's search finds nothing for it.
     #[error("`{text}` holds only words that arXiv's search leaves out; only source = \"harvest\" can find it")]
     StopWordsOnly {
@@ -86,6 +133,15 @@ pub fn validate(term: &Term) -> Result<Vec<Warning>, QueryError> {
     if term.kind == TermKind::Phrase {
         warnings.extend(syntax(&term.text).map(|sign| Warning::LooksLikeQuery { sign: sign.to_owned() }));
     }
+    if let Expression::Leaf(Leaf::Words {
+        scope: Scope::TitleOrAbstract | Scope::Abstract,
+        text,
+        spelling: Spelling::Ordinary,
+    }) = &expression
+        && is_broad(&fold(text))
+    {
+        warnings.push(Warning::Broad { text: text.clone() });
+    }
     visit(&expression, &mut |leaf| {
         if let Leaf::Words { text, spelling, .. } = leaf {
             warnings.extend(doubt(text, *spelling));
@@ -116,6 +172,16 @@ fn doubt(text: &str, spelling: Spelling) -> Option<Warning> {
     }
     let only_stop_words = spelling != Spelling::Prefix && words(&folded).all(|word| is_stop_word(&folded[word]));
     only_stop_words.then(|| Warning::StopWordsOnly { text: text.to_owned() })
+}
+
+/// Whether a word in normal form, or its singular, is in so many papers that nobody reads them all.
+fn is_broad(word: &str) -> bool {
+    let forms = [
+        word,
+        word.strip_suffix('s').unwrap_or(word),
+        word.strip_suffix("es").unwrap_or(word),
+    ];
+    forms.iter().any(|form| BROAD_WORDS.binary_search(form).is_ok())
 }
 
 /// The first part of a phrase that would mean something in a query.
@@ -162,6 +228,13 @@ mod tests {
         check(&Term::phrase("q"), Ok(&["single letter"]));
         check(&Term::phrase("to be or not to be"), Ok(&["harvest"]));
         check(&Term::phrase("theory of the firm"), Ok(&[]));
+        // CASES 14.
+        check(&Term::phrase("dataset"), Ok(&["ti:dataset"]));
+        check(&Term::phrase("Benchmarks"), Ok(&["every tenth paper"]));
+        check(&Term::phrase("dataset search"), Ok(&[]));
+        check(&Term::query("ti:dataset"), Ok(&[]));
+        check(&Term::query("dataset AND speech"), Ok(&[]));
+        check(&Term::query("abs:approaches"), Ok(&["approaches"]));
         check(&Term::phrase("graph AND network"), Ok(&["`AND`"]));
         check(&Term::phrase("(ti:graph)"), Ok(&["`ti:`"]));
         check(
@@ -185,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_words_are_sorted_for_the_search() {
-        assert!(STOP_WORDS.is_sorted());
+    fn lists_are_sorted_for_the_search() {
+        assert!(STOP_WORDS.is_sorted() && BROAD_WORDS.is_sorted());
     }
 }

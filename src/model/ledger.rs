@@ -85,6 +85,26 @@ pub enum Settled {
     Withdrawn,
 }
 
+/// Whether a subscriber was welcomed. Everyone is at most once, by a mail that was not returned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Welcome {
+    /// Not yet. Who has had a digest is not new any more and is not welcomed later.
+    #[default]
+    Never,
+    /// By the digest of this number.
+    By(u32),
+    /// The digest that was to welcome came back: the next one does.
+    Owed,
+}
+
+impl Welcome {
+    /// Whether there is nothing to remember.
+    pub fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+}
+
 /// Everything the store remembers about one subscriber. Written whole: one read and one write per digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubscriberState {
@@ -116,6 +136,8 @@ pub struct SubscriberState {
     pub paused_until: Option<DateTime<Utc>>,
     /// Days on which the mailbox was refused as not existing, for suppression on evidence.
     pub refused_on: Vec<chrono::NaiveDate>,
+    /// Whether the subscriber was welcomed.
+    pub welcome: Welcome,
 }
 
 impl SubscriberState {
@@ -136,6 +158,7 @@ impl SubscriberState {
             absent: false,
             paused_until: None,
             refused_on: Vec::new(),
+            welcome: Welcome::Never,
         }
     }
 
@@ -316,6 +339,15 @@ impl SubscriberState {
         self.latest_digest
     }
 
+    /// Whether the next digest is the one that welcomes.
+    pub fn is_welcome_due(&self) -> bool {
+        match self.welcome {
+            Welcome::Never => self.latest_digest == 0,
+            Welcome::Owed => true,
+            Welcome::By(_) => false,
+        }
+    }
+
     /// Queued → seen for all papers of a digest. Returns how many.
     pub fn accept(&mut self, digest: u32) -> usize {
         self.replacements
@@ -329,6 +361,9 @@ impl SubscriberState {
     pub fn give_back(&mut self, digest: u32) -> usize {
         for replacement in self.replacements.values_mut() {
             replacement.digest.take_if(|on_its_way| *on_its_way == digest);
+        }
+        if self.welcome == Welcome::By(digest) {
+            self.welcome = Welcome::Owed;
         }
         self.take_queued(digest, |state, id, queued| {
             state.pending.insert(id, Pending { since: queued.since });
@@ -504,6 +539,27 @@ mod tests {
         ana.end(4, Settled::Undeliverable);
         assert!(!ana.record_replacement(&a, 4, at(6)) && ana.record_replacement(&a, 5, at(6)));
         assert!(ana.settled.is_empty() && ana.prune(&a) && ana.replacements.is_empty());
+    }
+
+    #[test]
+    fn a_newcomer_is_welcomed_once_unless_the_mail_comes_back() {
+        let mut ana = ana();
+        assert!(ana.is_welcome_due());
+        ana.welcome = Welcome::By(ana.clone().enqueue([], at(1)));
+        ana.enqueue([], at(1));
+        assert!(!ana.is_welcome_due());
+        // Another digest that comes back owes nothing.
+        ana.enqueue([], at(2));
+        ana.give_back(2);
+        assert!(!ana.is_welcome_due());
+        ana.give_back(1);
+        assert!(ana.is_welcome_due());
+        ana.welcome = Welcome::By(ana.clone().enqueue([], at(3)));
+        ana.end(3, Settled::Undeliverable);
+        assert!(!ana.is_welcome_due(), "what was given up is not tried again");
+        let mut bo = SubscriberState::new(SubscriberId("bo".into()));
+        bo.enqueue([], at(1));
+        assert!(!bo.is_welcome_due(), "who has had mail is not new");
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod suppression;
 
 pub use coverage::{CoverageNote, IncompleteKeyword, KeywordCoverage};
 pub use identifier::{ArxivId, ParseArxivIdError, VersionedId};
-pub use ledger::{Generation, Pair, Pending, Queued, Replacement, Settled, SubscriberState};
+pub use ledger::{Generation, Pair, Pending, Queued, Replacement, Settled, SubscriberState, Welcome};
 pub use outbox::{
     Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, Lease, LeaseEnd, OutboxEntry, Outcome,
     PaperRecord, SectionRecord, Shown, Stage,

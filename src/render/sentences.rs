@@ -8,7 +8,10 @@ use super::{
     view::{KEYWORD_CHARS_MAX, TAG_CHARS_MAX},
     words::{Days, count, list, thousands},
 };
-use crate::model::{CoverageNote, DigestKind, DigestRecord, SectionRecord, Silence};
+use crate::{
+    digest,
+    model::{CoverageNote, DigestKind, DigestRecord, SectionRecord, Silence},
+};
 
 /// The length that the built-in subjects keep to, in characters.
 const SUBJECT_CHARS_MAX: usize = 60;
@@ -18,6 +21,7 @@ const WHY_CHARS_MAX: usize = 160;
 const STRIP_MAX: usize = 12;
 const KEYWORDS_MAX: usize = 40;
 const INCOMPLETE_MAX: usize = 10;
+const BROAD_MAX: usize = 3;
 
 /// One entry of the line of counts; joined so that it does not break inside.
 #[derive(Debug, Serialize)]
@@ -163,10 +167,12 @@ pub(super) fn paragraphs(record: &DigestRecord, has_papers: bool) -> Vec<String>
                  new. The line under the papers says what was covered."
                     .to_owned(),
             ];
-            paragraphs.push(if has_papers {
-                "This is what matched lately:".to_owned()
-            } else {
-                "Nothing has matched in the last days.".to_owned()
+            paragraphs.push("How to stop, to pause and to change keywords stands at the end of every mail.".to_owned());
+            // A failed fetch must not look like a quiet week.
+            paragraphs.push(match (has_papers, record.coverage.incomplete.as_slice()) {
+                (true, _) => "This is what matched lately:".to_owned(),
+                (false, []) => "Nothing has matched in the last days.".to_owned(),
+                (false, [_, ..]) => "Nothing has matched so far, but not everything could be looked at yet.".to_owned(),
             });
             paragraphs
         }
@@ -287,6 +293,20 @@ pub(super) fn notes(record: &DigestRecord, cuts: &Cuts, n_new: usize) -> Vec<Str
         notes.push(format!(
             "{} {verb} for the next digest.",
             count(n_waiting, "more paper")
+        ));
+    }
+    let broad: Vec<String> = record
+        .sections
+        .iter()
+        .filter(|section| digest::is_broad(section))
+        .filter_map(|section| record.keywords.get(usize::from(section.keyword)))
+        .take(BROAD_MAX)
+        .map(|(heading, _)| isolate(clip(heading, KEYWORD_CHARS_MAX)))
+        .collect();
+    if !broad.is_empty() {
+        notes.push(format!(
+            "More waits on {} than a digest shows: a longer phrase, or a query that looks into titles only, brings less.",
+            list(&broad)
         ));
     }
     let n_skipped: usize = record.sections.iter().map(|section| section.n_skipped).sum();

@@ -8,10 +8,10 @@ use super::{Context, Recorded, Report};
 use crate::{
     arxiv::calendar,
     digest,
-    matching::Lexicon,
+    matching::{Found, Lexicon},
     model::{
         ArxivId, CoverageNote, DigestId, DigestKind, DigestRecord, Ending, EntryState, IncompleteKeyword, OutboxEntry,
-        Paper, Settled, SubscriberId, SubscriberState, Suppression,
+        Paper, Settled, SubscriberId, SubscriberState, Suppression, Welcome,
     },
     roster::{self, CHUNK, Person, Roster, masked},
     store::{Batch, EntryFilter, StoreError, Versioned},
@@ -46,6 +46,8 @@ pub struct EnqueueSettings {
     pub list_replacements: bool,
     /// What happens when there is nothing to send.
     pub empty: Empty,
+    /// Whether a newcomer's first digest says so, and comes even without a paper.
+    pub welcome: bool,
     /// The domain of the sender, in Message-IDs.
     pub from_domain: String,
 }
@@ -216,7 +218,7 @@ async fn compose(
     let papers = shelf.take(&ids).await?;
     let pending: Vec<digest::Pending<'_>> = papers
         .iter()
-        .filter_map(|paper| pending(person, state, shelf.lexicon, paper))
+        .filter_map(|read| pending(person, state, shelf.lexicon, read))
         .collect();
     let keywords: Vec<_> = person
         .keywords
@@ -239,7 +241,9 @@ async fn compose(
             }
         }
     }
-    let kind = if !draft.is_empty() {
+    let kind = if ctx.settings.enqueue.welcome && state.is_welcome_due() {
+        DigestKind::Welcome
+    } else if !draft.is_empty() {
         DigestKind::Digest
     } else if is_quiet_mail_due(ctx, state, now) {
         DigestKind::Quiet
@@ -265,7 +269,7 @@ async fn compose(
     };
     let texts = papers
         .iter()
-        .map(|paper| (paper.versioned_id(), Arc::clone(paper)))
+        .map(|read| (read.paper.versioned_id(), Arc::clone(&read.paper)))
         .collect();
     let record = match ctx.composer.fit(record.clone(), &texts) {
         Ok(fitted) => fitted.record,
@@ -275,8 +279,12 @@ async fn compose(
             record
         }
     };
+    tell_broad(person, &record);
     let ids: Vec<ArxivId> = record.papers().map(|paper| paper.id.clone()).collect();
     let number = state.enqueue(&ids, now);
+    if kind == DigestKind::Welcome {
+        state.welcome = Welcome::By(number);
+    }
     let id = DigestId {
         subscriber: person.id.clone(),
         number,
@@ -289,14 +297,31 @@ async fn compose(
     Ok((n_waiting, Some(entry)))
 }
 
+/// Names keywords of which more waits than is sent: nobody reads all that they match.
+fn tell_broad(person: &Person, record: &DigestRecord) {
+    for section in &record.sections {
+        if digest::is_broad(section)
+            && let Some((keyword, _)) = record.keywords.get(usize::from(section.keyword))
+        {
+            tracing::warn!(
+                subscriber.id = %masked(&person.id),
+                keyword,
+                n_waiting = section.n_waiting,
+                "the keyword matches more than a digest shows; a longer phrase, or a query with ti:, brings less"
+            );
+        }
+    }
+}
+
 /// A pending paper with the present keywords that match it; `None` where none does any more.
 fn pending<'p>(
     person: &Person,
     state: &SubscriberState,
     lexicon: &Lexicon,
-    paper: &'p Paper,
+    read: &'p ReadPaper,
 ) -> Option<digest::Pending<'p>> {
-    let reading = lexicon.read(paper);
+    let paper = &*read.paper;
+    let reading = lexicon.look_up(paper, &read.found);
     let keywords: Vec<u16> = (0_u16..)
         .zip(&person.keywords)
         .filter(|(_, (_, definition))| reading.accepts(definition))
@@ -392,16 +417,23 @@ fn coverage(
     }
 }
 
-/// The papers at hand, read from the store once per chunk of subscribers.
+/// The papers at hand, fetched from the store and read for all terms once per chunk of subscribers.
 struct Shelf<'s> {
     ctx: &'s Context,
     lexicon: &'s Lexicon,
-    papers: HashMap<ArxivId, Arc<Paper>>,
+    papers: HashMap<ArxivId, ReadPaper>,
+}
+
+/// A paper and what its text holds.
+#[derive(Clone)]
+struct ReadPaper {
+    paper: Arc<Paper>,
+    found: Arc<Found>,
 }
 
 impl Shelf<'_> {
     /// The papers with these identifiers. One whose text is not stored any more is left out and named in the log.
-    async fn take(&mut self, ids: &[ArxivId]) -> Result<Vec<Arc<Paper>>, StoreError> {
+    async fn take(&mut self, ids: &[ArxivId]) -> Result<Vec<ReadPaper>, StoreError> {
         let missing: Vec<ArxivId> = ids
             .iter()
             .filter(|id| !self.papers.contains_key(*id))
@@ -411,7 +443,9 @@ impl Shelf<'_> {
         for (id, stored) in missing.into_iter().zip(stored) {
             match stored {
                 Some(stored) => {
-                    self.papers.insert(id, Arc::new(stored.paper));
+                    let found = Arc::new(self.lexicon.find(&stored.paper));
+                    let paper = Arc::new(stored.paper);
+                    self.papers.insert(id, ReadPaper { paper, found });
                 }
                 None => {
                     tracing::warn!(paper.id = %id, "a pending paper has no stored text; it waits until it is fetched again");

@@ -37,7 +37,7 @@ use crate::{
     clock::Clock,
     fetch::{Errand, Fetched, Fetcher, Search},
     mail::compose::Composer,
-    matching::Lexicon,
+    matching::KeptLexicon,
     model::{Definition, Paper, SubscriberId, Term},
     roster::{self, Roster},
     store::{Store, StoreError},
@@ -57,6 +57,8 @@ pub struct Context {
     pub fetcher: Arc<Fetcher>,
     /// Makes the mails.
     pub composer: Arc<Composer>,
+    /// All keywords, compiled at the last run.
+    pub lexicon: Arc<KeptLexicon>,
     /// How digests are put together.
     pub settings: Arc<Settings>,
 }
@@ -91,7 +93,7 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     if synchronised.n_added > 0 {
         tracing::info!(n_added = synchronised.n_added, "new subscribers: they count from now");
     }
-    let (lexicon, refused) = Lexicon::new(&synchronised.definitions);
+    let (lexicon, refused) = ctx.lexicon.of(&synchronised.definitions);
     for (term, why) in refused {
         tracing::warn!(term = term.text, why, "a keyword cannot be read and matches nothing");
     }
@@ -127,7 +129,7 @@ pub async fn assemble_and_enqueue(
     recorded: &Recorded,
     report: &mut Report,
 ) -> Result<Vec<Enqueued>, StoreError> {
-    let (lexicon, _) = Lexicon::new(&recorded.definitions);
+    let (lexicon, _) = ctx.lexicon.of(&recorded.definitions);
     enqueue::enqueue(ctx, roster, people, &lexicon, recorded, report).await
 }
 

@@ -11,6 +11,8 @@
 //! equals its slice of the source can be addressed byte by byte; any other run only as a whole.
 
 mod accents;
+#[cfg(test)]
+mod by_hand;
 mod html;
 mod math;
 mod pieces;
@@ -18,7 +20,7 @@ mod prose;
 mod scan;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::ops::Range;
 
@@ -64,13 +66,24 @@ pub struct Run {
 /// Reads TeX into runs. Text without TeX comes back as one run, unchanged.
 pub fn read(source: &str) -> Vec<Run> {
     let mut pieces = Pieces::new(source);
-    if source.len() > SOURCE_BYTES_MAX {
+    if source.len() > SOURCE_BYTES_MAX || !may_hold_markup(source) {
         pieces.push(source, Style::Plain, 0..source.len());
     } else {
         let scan = Scan::new(source);
         prose::read_prose(&scan, &mut pieces, 0..source.len(), Style::Plain, 0);
     }
     pieces.into_runs()
+}
+
+/// Whether anything in it can be TeX: most titles have nothing, and need no closer look. A script without dollar signs
+/// has braces, and a closing quote counts only after a backtick.
+fn may_hold_markup(source: &str) -> bool {
+    let mut before = 0;
+    source.bytes().any(|byte| {
+        let dashes = byte == b'-' && before == b'-';
+        before = byte;
+        dashes || matches!(byte, b'\\' | b'$' | b'{' | b'`' | b'~')
+    })
 }
 
 /// The source as plain text, for the text part of a mail, a subject or a log line.
@@ -93,7 +106,7 @@ pub fn runs_to_text(runs: &[Run]) -> String {
             Style::Subscript => '_',
         };
         text.push(sign);
-        if run.text.chars().nth(1).is_some() {
+        if run.text.chars().nth(1).is_some() && !is_in_brackets(&run.text) {
             text.push('(');
             text.push_str(&run.text);
             text.push(')');
@@ -102,6 +115,12 @@ pub fn runs_to_text(runs: &[Run]) -> String {
         }
     }
     text
+}
+
+/// Whether one pair of brackets stands round all of it.
+pub(crate) fn is_in_brackets(text: &str) -> bool {
+    let inside = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    inside.is_some_and(|inside| !inside.contains(['(', ')']))
 }
 
 /// An author's name with its accents converted. Formulas, hyphens and quotes stay as they are.

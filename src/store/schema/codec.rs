@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Unreadable;
 use crate::{
-    model::{ArxivId, OutboxEntry, Pair, Paper, Pending, Queued, Replacement, Settled, SubscriberId, SubscriberState},
+    model::{
+        ArxivId, OutboxEntry, Pair, Paper, Pending, Queued, Replacement, Settled, SubscriberId, SubscriberState,
+        Welcome,
+    },
     store::StoredPaper,
 };
 
@@ -43,6 +46,8 @@ struct Rest {
     paused_until: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refused_on: Vec<NaiveDate>,
+    #[serde(default, skip_serializing_if = "Welcome::is_never")]
+    welcome: Welcome,
 }
 
 /// The body of a subscriber's state.
@@ -63,6 +68,7 @@ pub(in crate::store) fn encode_subscriber(state: &SubscriberState) -> Result<Vec
         absent,
         paused_until,
         refused_on,
+        welcome,
     } = state.clone();
     let rest = to_json(&Rest {
         id,
@@ -78,6 +84,7 @@ pub(in crate::store) fn encode_subscriber(state: &SubscriberState) -> Result<Vec
         absent,
         paused_until,
         refused_on,
+        welcome,
     })?;
     let mut body = Vec::with_capacity(rest.len() + 3 * seen.len() + 16);
     put_number(&mut body, rest.len() as u64);
@@ -122,6 +129,7 @@ pub(in crate::store) fn decode_subscriber(body: &[u8]) -> Result<SubscriberState
         absent,
         paused_until,
         refused_on,
+        welcome,
     } = from_json("a subscriber's state", reader.bytes(n_bytes)?)?;
     let mut seen = BTreeMap::new();
     let (mut last_id, mut last_digest) = (0_u32, 0_u32);
@@ -163,6 +171,7 @@ pub(in crate::store) fn decode_subscriber(body: &[u8]) -> Result<SubscriberState
         absent,
         paused_until,
         refused_on,
+        welcome,
     })
 }
 
@@ -330,6 +339,7 @@ mod tests {
                 absent,
                 paused_until: paused.map(at),
                 refused_on: paused.map(|paused| at(paused).date_naive()).into_iter().collect(),
+                welcome: if absent { Welcome::By(1) } else { Welcome::Owed },
                 ..SubscriberState::new(SubscriberId(name))
             }
         }

@@ -39,6 +39,12 @@ impl<'s> Parser<'_, 's> {
         match name {
             "%" | "&" | "_" | "{" | "}" | "$" | "#" => self.emit_text(out, name, from..after),
             "|" => self.emit_text(out, "‖", from..after),
+            // As after a word: `f: X → Y`.
+            "colon" => {
+                self.gap = Gap::None;
+                self.emit_text(out, ":", from..after);
+                self.gap = Gap::Blank(after..after);
+            }
             "," | ":" | ";" | ">" | " " | "\n" | "\t" | "quad" | "qquad" | "space" | "thinspace" | "enspace" => {
                 if self.gap == Gap::None || matches!(self.gap, Gap::Word(_)) {
                     self.gap = Gap::Blank(from..after);
