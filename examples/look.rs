@@ -91,7 +91,7 @@ fn write(
         .iter()
         .map(|name| ((*name).to_owned(), Term::phrase(*name)))
         .collect();
-    let marks = |paper: &Paper| Marks {
+    let marks = |paper: &Arc<Paper>| Marks {
         title: found(&paper.title),
         abstract_text: found(&paper.abstract_text),
     };

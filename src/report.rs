@@ -3,7 +3,7 @@
 //! What is in trouble is gathered from the store; what was told already is remembered there. The mail goes out
 //! the way that digests do; a trouble of that way itself is told as soon as the way is open again.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fetch::gate::GateState,
     model::{Ending, EntryState, IncompleteKeyword, OutboxEntry, Outcome},
+    render,
     store::{Batch, DocumentKind, EntryFilter, Store, StoreError, Versioned, documents},
 };
 
@@ -40,10 +41,8 @@ pub struct Trouble {
 /// What the operator is to be told, and what to remember once it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// The subject.
-    pub subject: String,
-    /// The text.
-    pub text: String,
+    /// What the mail says.
+    pub mail: render::Notice,
     told: BTreeMap<String, Trouble>,
 }
 
@@ -241,37 +240,57 @@ fn compose(told: &BTreeMap<String, Trouble>, troubles: Vec<Trouble>) -> Option<N
         ([one], _) => format!("Paperround needs you: {}", one.key),
         (several, _) => format!("Paperround needs you: {} troubles", several.len()),
     };
-    let mut text = String::new();
-    list(&mut text, "In trouble", &new);
-    list(&mut text, "Well again", &well);
+    let lead = match (new.as_slice(), well.as_slice()) {
+        ([], [one]) => one_line(&format!("Over: {}", one.key)),
+        ([], over) => format!("{} troubles are over", over.len()),
+        ([one, ..], _) => one_line(&one.what),
+    };
+    let headline = if new.is_empty() { "Well again" } else { "Needs you" };
+    let mut blocks: Vec<render::Block> = [("In trouble", &new), ("Well again", &well)]
+        .into_iter()
+        .filter(|(_, troubles)| !troubles.is_empty())
+        .map(|(heading, troubles)| block(heading, troubles))
+        .collect();
     let n_still = present.len() - new.len();
+    let mut closing =
+        vec!["`paperround status` shows all of it. Each trouble is told once, and once when it is over.".to_owned()];
     if n_still > 0 {
-        let _infallible = writeln!(text, "Told before and still so: {n_still}.\n");
+        closing.insert(0, format!("Told before and still so: {n_still}."));
     }
-    text.push_str("`paperround status` shows all of it. Each trouble is told once, and once when it is over.\n");
+    blocks.push(render::Block {
+        heading: None,
+        paragraphs: closing,
+    });
     Some(Notice {
-        subject,
-        text,
+        mail: render::Notice {
+            subject,
+            lead,
+            headline: headline.to_owned(),
+            blocks,
+            why: "You get this because report.to names your address.".to_owned(),
+        },
         told: present,
     })
 }
 
-fn list(text: &mut String, heading: &str, troubles: &[&Trouble]) {
-    if troubles.is_empty() {
-        return;
-    }
-    // Writing to a string cannot fail.
-    let _infallible = writeln!(text, "{heading}\n");
-    for trouble in troubles.iter().take(LINES_MAX) {
-        let _infallible = writeln!(
-            text,
-            "- since {}: {}\n",
-            trouble.since.format("%F %H:%M UTC"),
-            one_line(&trouble.what)
-        );
-    }
+fn block(heading: &str, troubles: &[&Trouble]) -> render::Block {
+    let shown = troubles.iter().take(LINES_MAX);
+    let mut paragraphs: Vec<String> = shown
+        .map(|trouble| {
+            format!(
+                "Since {}: {}",
+                trouble.since.format("%F %H:%M UTC"),
+                one_line(&trouble.what)
+            )
+        })
+        .collect();
     if troubles.len() > LINES_MAX {
-        let _infallible = writeln!(text, "- and {} more\n", troubles.len() - LINES_MAX);
+        paragraphs.push(format!("And {} more.", troubles.len() - LINES_MAX));
+    }
+    let noun = if troubles.len() == 1 { "trouble" } else { "troubles" };
+    render::Block {
+        heading: Some((heading.to_owned(), format!("{} {noun}", troubles.len()))),
+        paragraphs,
     }
 }
 
@@ -317,6 +336,17 @@ mod tests {
         }
     }
 
+    fn words(notice: &Notice) -> String {
+        let paragraphs: Vec<&str> = notice
+            .mail
+            .blocks
+            .iter()
+            .flat_map(|block| &block.paragraphs)
+            .map(String::as_str)
+            .collect();
+        paragraphs.join("\n")
+    }
+
     async fn turn(
         store: &dyn Store,
         gate: &GateState,
@@ -336,12 +366,16 @@ mod tests {
         let (store, open) = (MemoryStore::new(), GateState::default());
         assert_eq!(turn(&store, &open, &[keyword(0)], 47, true).await, None);
         let told = turn(&store, &open, &[keyword(0)], 48, true).await.unwrap();
-        assert_eq!(told.subject, "Paperround needs you: keyword DARTS");
-        assert!(told.text.contains("503 - since for ever: forged"), "{}", told.text);
+        assert_eq!(told.mail.subject, "Paperround needs you: keyword DARTS");
+        assert!(
+            words(&told).contains("503 - since for ever: forged"),
+            "{}",
+            words(&told)
+        );
         assert_eq!(turn(&store, &open, &[keyword(0)], 49, true).await, None);
         let well = turn(&store, &open, &[], 50, true).await.unwrap();
-        assert_eq!(well.subject, "Paperround: well again");
-        assert!(well.text.contains("DARTS"), "{}", well.text);
+        assert_eq!(well.mail.subject, "Paperround: well again");
+        assert!(words(&well).contains("DARTS"), "{}", words(&well));
         assert_eq!(turn(&store, &open, &[], 51, true).await, None);
     }
 
@@ -355,9 +389,9 @@ mod tests {
         };
         let told = turn(&store, &denied, &[], 0, true).await.unwrap();
         assert!(
-            told.text.contains("403") && told.text.contains("--resume"),
+            words(&told).contains("403") && words(&told).contains("--resume"),
             "{}",
-            told.text
+            words(&told)
         );
         assert_eq!(turn(&store, &denied, &[], 24, true).await, None);
         assert!(turn(&store, &GateState::default(), &[], 25, true).await.is_some());

@@ -56,16 +56,16 @@ async fn send(app: &App, notice: &Notice, now: DateTime<Utc>) -> Result<bool, Ap
         let mailbox = Mailbox::new(to.name.as_deref(), to.address.clone());
         let composer = &app.delivery.composer;
         let (message_id, bytes) = composer
-            .notice("report", mailbox, &notice.subject, &notice.text, now)
+            .notice("report", mailbox, &notice.mail, now)
             .map_err(anyhow::Error::new)?;
         let outcome = courier.send_notice(&to.address, &message_id, now, &bytes).await;
         match &outcome {
             Outcome::Accepted { .. } => {
                 is_accepted = true;
-                tracing::info!(subject = notice.subject, "the operator was told");
+                tracing::info!(subject = notice.mail.subject, "the operator was told");
             }
             _ => tracing::error!(
-                subject = notice.subject,
+                subject = notice.mail.subject,
                 outcome = in_words(&outcome),
                 "the operator could not be told; it is tried again later"
             ),

@@ -6,6 +6,7 @@ use crate::{
     delivery::in_words,
     mail::message::Mailbox,
     model::Outcome,
+    render::{Block, Notice},
 };
 
 pub(super) async fn command(app: &App, address: &str) -> Result<Reply, AppError> {
@@ -14,13 +15,7 @@ pub(super) async fn command(app: &App, address: &str) -> Result<Reply, AppError>
     let (message_id, bytes) = app
         .delivery
         .composer
-        .notice(
-            "test",
-            Mailbox::new(None, address.clone()),
-            "Test of Paperround",
-            &text(app),
-            now,
-        )
+        .notice("test", Mailbox::new(None, address.clone()), &notice(app), now)
         .map_err(anyhow::Error::new)?;
     let mut courier = app.delivery.transport.courier();
     let outcome = courier.send_notice(&address, &message_id, now, &bytes).await;
@@ -39,10 +34,21 @@ pub(super) async fn command(app: &App, address: &str) -> Result<Reply, AppError>
     })
 }
 
-fn text(app: &App) -> String {
-    format!(
-        "This is a test of Paperround {}.\n\nIt came through {} the way that digests come.\nNothing needs to be done about it.\n",
-        env!("CARGO_PKG_VERSION"),
-        app.delivery.transport.in_words()
-    )
+fn notice(app: &App) -> Notice {
+    Notice {
+        subject: "Test of Paperround".to_owned(),
+        lead: "The way that digests come works".to_owned(),
+        headline: "A test".to_owned(),
+        blocks: vec![Block {
+            heading: None,
+            paragraphs: vec![
+                format!("This is a test of Paperround {}.", env!("CARGO_PKG_VERSION")),
+                format!(
+                    "It came through {}, the way that digests come. Nothing needs to be done about it.",
+                    app.delivery.transport.in_words()
+                ),
+            ],
+        }],
+        why: "The operator of this service asked for one mail to this address.".to_owned(),
+    }
 }

@@ -18,7 +18,7 @@ use super::{answer, cache::Key, routes::Web};
 use crate::{
     app::App,
     export::{self, Section, Wanted},
-    mail::compose::{Papers, with_sources},
+    mail::compose::Papers,
     model::{CoverageNote, DigestId, DigestKind, DigestRecord, PaperRecord, SectionRecord, Shown, SubscriberId, Term},
     render::{PapersPage, RenderError},
     store::StoreError,
@@ -101,8 +101,9 @@ fn html(app: &App, wanted: &Wanted, page: &export::Page) -> Result<String, Rende
         found: found(n_found.len(), n_shown.len()),
         is_overview: n_shown.len() < n_found.len(),
     };
-    with_sources(&record, &papers, |sources| {
-        app.delivery.composer.renderer.papers_page(&asked, &record, sources)
+    let composer = &app.delivery.composer;
+    composer.with_sources(&record, &papers, |sources| {
+        composer.renderer.papers_page(&asked, &record, sources)
     })
 }
 

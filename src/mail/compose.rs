@@ -1,9 +1,10 @@
 //! A stored digest → the bytes of its mail: the same bytes for every attempt.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeSet, HashMap},
     fmt::Write as _,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
@@ -15,8 +16,8 @@ use super::{
 };
 use crate::{
     matching::Lexicon,
-    model::{Definition, DigestId, DigestRecord, Paper, SubscriberId, VersionedId},
-    render::{Fitted, Marks, PersonalLinks, RenderError, Rendered, Renderer, Sources},
+    model::{Definition, DigestId, DigestRecord, Paper, SubscriberId, Term, VersionedId},
+    render::{Fitted, Marks, Notice, PersonalLinks, RenderError, Rendered, Renderer, Sources},
     token::{Keys, Scope},
 };
 
@@ -57,6 +58,53 @@ pub struct Composer {
     pub sender: Sender,
     /// Signs, where configured.
     pub signer: Option<Signer>,
+    /// Where keywords stand in papers, found before.
+    pub known: KnownMarks,
+}
+
+/// How many pairs of paper and keyword are remembered; beyond that all are sought anew.
+const MARKS_MAX: usize = 50_000;
+
+/// Where keywords stand in papers: many readers have the same keyword and get the same papers.
+#[derive(Debug, Default)]
+pub struct KnownMarks(Mutex<HashMap<(VersionedId, Term), MarkedPaper>>);
+
+/// A paper's text and where a keyword stands in it.
+type MarkedPaper = (Arc<Paper>, Marks);
+
+impl KnownMarks {
+    /// Where any of `terms` stands in a paper; `find` finds each of them.
+    fn of(&self, paper: &Arc<Paper>, terms: &[&Term], find: impl Fn(&Paper) -> Vec<Marks>) -> Marks {
+        let key = |term: &Term| (paper.versioned_id(), term.clone());
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Marks::default();
+        let mut add = |marks: &Marks| {
+            all.title.extend(marks.title.iter().cloned());
+            all.abstract_text.extend(marks.abstract_text.iter().cloned());
+        };
+        let is_known = {
+            let known = lock();
+            let known = terms
+                .iter()
+                .map(|term| known.get(&key(term)).filter(|(of, _)| of == paper));
+            let known: Option<Vec<_>> = known.collect();
+            known
+                .map(|known| known.into_iter().for_each(|(_, marks)| add(marks)))
+                .is_some()
+        };
+        if !is_known {
+            let found = find(paper);
+            let mut known = lock();
+            if known.len() >= MARKS_MAX {
+                known.clear();
+            }
+            for (term, marks) in terms.iter().zip(found) {
+                add(&marks);
+                known.insert(key(term), (Arc::clone(paper), marks));
+            }
+        }
+        all
+    }
 }
 
 /// One mail, ready for the relay.
@@ -98,7 +146,7 @@ impl Composer {
             return Err(ComposeError::PaperMissing(missing));
         }
         let links = self.links(record);
-        let rendered = with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
+        let rendered = self.with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
         if let Some(problem) = &rendered.fell_back {
             tracing::error!(why = %problem, "a template failed; the built-in one was used");
         }
@@ -127,7 +175,7 @@ impl Composer {
     /// The built-in templates fail on it, which is a mistake in the program.
     pub fn web_page(&self, record: &DigestRecord, papers: &Papers) -> Result<String, RenderError> {
         let links = PersonalLinks::default();
-        let page = with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
+        let page = self.with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
         Ok(with_landmark(page.html))
     }
 
@@ -138,10 +186,13 @@ impl Composer {
         &self,
         purpose: &str,
         to: Mailbox,
-        subject: &str,
-        text: &str,
+        notice: &Notice,
         at: DateTime<Utc>,
     ) -> Result<(String, Vec<u8>), ComposeError> {
+        let rendered = self.renderer.notice(notice, at)?;
+        if let Some(problem) = &rendered.fell_back {
+            tracing::error!(why = %problem, "a template failed; the built-in one was used");
+        }
         let from = &self.sender.from;
         let domain = from
             .address
@@ -153,8 +204,8 @@ impl Composer {
         let letter = Letter::notice(
             from.clone(),
             to,
-            subject.to_owned(),
-            text.to_owned(),
+            rendered.subject,
+            (rendered.text, Some(rendered.html)),
             at,
             message_id.clone(),
         );
@@ -169,7 +220,7 @@ impl Composer {
     /// Cuts a digest to the size that mail programs show whole, before it is enqueued.
     pub fn fit(&self, record: DigestRecord, papers: &Papers) -> Result<Fitted, RenderError> {
         let links = self.links(&record);
-        with_sources(&record.clone(), papers, |sources| {
+        self.with_sources(&record.clone(), papers, |sources| {
             self.renderer.fit(record, sources, &links)
         })
     }
@@ -231,6 +282,34 @@ impl Composer {
         }
     }
 
+    /// Papers with the matches of the record's own keywords to mark.
+    pub fn with_sources<T>(&self, record: &DigestRecord, papers: &Papers, then: impl FnOnce(&Sources<'_>) -> T) -> T {
+        let terms: BTreeSet<&Term> = record.keywords.iter().map(|(_, term)| term).collect();
+        let terms: Vec<&Term> = terms.into_iter().collect();
+        let lexicon = OnceCell::new();
+        let find = |paper: &Paper| -> Vec<Marks> {
+            let lexicon = lexicon.get_or_init(|| {
+                let definitions: Vec<Definition> = terms
+                    .iter()
+                    .map(|term| Definition::unrestricted((*term).clone()))
+                    .collect();
+                Lexicon::new(&definitions).0
+            });
+            let reading = lexicon.read(paper);
+            let marks = terms.iter().map(|term| {
+                reading.found(term).map_or_else(Marks::default, |found| Marks {
+                    title: found.title.clone(),
+                    abstract_text: found.abstract_text.clone(),
+                })
+            });
+            marks.collect()
+        };
+        then(&Sources {
+            papers: &|id| papers.get(id).cloned(),
+            marks: &|paper| self.known.of(paper, &terms, find),
+        })
+    }
+
     /// A fingerprint of everything outside the record that enters the bytes.
     pub fn fingerprint(&self) -> String {
         let signer = self.signer.as_ref().map(Signer::dns_records);
@@ -243,29 +322,6 @@ impl Composer {
         );
         hex(&sha256(&SHA256, outside.as_bytes()).as_ref()[..16])
     }
-}
-
-/// Papers with the matches of the record's own keywords to mark.
-pub fn with_sources<T>(record: &DigestRecord, papers: &Papers, then: impl FnOnce(&Sources<'_>) -> T) -> T {
-    let definitions: BTreeSet<Definition> = record
-        .keywords
-        .iter()
-        .map(|(_, term)| Definition::unrestricted(term.clone()))
-        .collect();
-    let (lexicon, _) = Lexicon::new(&definitions);
-    let marks = |paper: &Paper| {
-        let reading = lexicon.read(paper);
-        let mut marks = Marks::default();
-        for found in record.keywords.iter().filter_map(|(_, term)| reading.found(term)) {
-            marks.title.extend(found.title.iter().cloned());
-            marks.abstract_text.extend(found.abstract_text.iter().cloned());
-        }
-        marks
-    };
-    then(&Sources {
-        papers: &|id| papers.get(id).cloned(),
-        marks: &marks,
-    })
 }
 
 /// A page whose readers can jump to what it holds. Mail programs keep no such element, so the mail has none.

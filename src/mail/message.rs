@@ -89,12 +89,12 @@ pub struct Letter {
 }
 
 impl Letter {
-    /// A single mail of plain text, such as a report to the operator.
+    /// A single mail that belongs to no list, such as a report to the operator.
     pub fn notice(
         from: Mailbox,
         to: Mailbox,
         subject: String,
-        text: String,
+        (text, html): (String, Option<String>),
         date: DateTime<Utc>,
         message_id: String,
     ) -> Self {
@@ -108,7 +108,7 @@ impl Letter {
             message_id,
             boundary,
             text,
-            html: None,
+            html,
             list: None,
         }
     }

@@ -87,6 +87,7 @@ fn stuff_dots(message: &[u8]) -> Cow<'_, [u8]> {
 mod tests {
     use super::*;
 
+    /// CASES 94.
     #[test]
     fn a_line_of_the_message_is_never_the_final_dot() {
         #[track_caller]

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use minijinja::Value;
+use minijinja::{Value, value::Serde};
 use serde::Serialize;
 
 use super::{
     Marks, Settings, Sources, authors,
     clean::{clip, isolate},
-    excerpt, links,
+    excerpt,
+    kept::{CardKey, KeptCards, MadeCard},
+    links,
     prose::{Place, Prose},
     sentences,
     venue::{self, Comment},
@@ -32,12 +34,15 @@ const CATEGORIES_MAX: usize = 8;
 pub(super) struct Section {
     pub(super) name: String,
     pub(super) count: String,
-    pub(super) cards: Vec<Card>,
+    /// Each a [`Card`].
+    pub(super) cards: Vec<Value>,
 }
 
 /// One paper.
 #[derive(Debug, Serialize)]
 pub(super) struct Card {
+    /// Cards of one number are the same.
+    pub(super) number: u64,
     pub(super) id: String,
     pub(super) href: Value,
     pub(super) title: String,
@@ -83,6 +88,7 @@ pub(super) struct Builder<'a> {
     pub(super) sources: &'a Sources<'a>,
     pub(super) settings: &'a Settings,
     pub(super) days: Days,
+    pub(super) kept: &'a KeptCards,
 }
 
 impl Builder<'_> {
@@ -117,7 +123,7 @@ impl Builder<'_> {
 
     /// The section's cards; `None` where all its papers are replacements, which stand together at the end, or wait.
     pub(super) fn section(&self, section: &SectionRecord, cuts: &mut Cuts) -> Option<Section> {
-        let cards: Vec<Card> = section
+        let cards: Vec<Arc<MadeCard>> = section
             .papers
             .iter()
             .filter(|paper| paper.replaces.is_none())
@@ -139,33 +145,64 @@ impl Builder<'_> {
         Some(Section {
             name: self.keyword(section.keyword, KEYWORD_CHARS_MAX),
             count: unbroken(parts.join(", ")),
-            cards,
+            cards: cards.iter().map(|card| card.value.clone()).collect(),
         })
     }
 
-    fn card(&self, record: &PaperRecord, cuts: &mut Cuts) -> Card {
+    /// The card of a paper; what was cut to make it is counted.
+    fn card(&self, record: &PaperRecord, cuts: &mut Cuts) -> Arc<MadeCard> {
         let paper = self.paper(record);
-        let marks = (self.sources.marks)(&paper);
-        if record.shown == Shown::Line {
-            return self.line(record, &paper, cuts);
-        }
-        let title_only = record.shown == Shown::Title;
-        let (title, title_is_marked) = title(&paper.title, &marks);
-        let body = match record.shown {
-            Shown::Line | Shown::Title => None,
-            Shown::Short | Shown::Full => self.body(&paper, record.shown, &marks, title_is_marked, cuts),
+        // A line has no marks, since each takes as much as half a title.
+        let marks = if record.shown == Shown::Line {
+            Marks::default()
+        } else {
+            (self.sources.marks)(&paper)
         };
-        if title_only && self.settings.abstracts != Shown::Title {
-            cuts.n_title_only += 1;
+        let key = CardKey {
+            id: paper.versioned_id(),
+            shown: record.shown,
+            marks,
+            day: paper.submitted.map(|at| unbroken(self.days.short(at))),
+            also: self.also(&record.also),
+        };
+        let made = self
+            .kept
+            .get(key.clone(), &paper, |number| self.make(number, &key, &paper));
+        cuts.n_title_only += usize::from(made.title_only && self.settings.abstracts > record.shown);
+        cuts.n_shortened += usize::from(made.is_shortened && self.settings.abstracts == Shown::Full);
+        made
+    }
+
+    fn make(&self, number: u64, key: &CardKey, paper: &Paper) -> MadeCard {
+        let (card, is_shortened) = if key.shown == Shown::Line {
+            (line(number, paper), false)
+        } else {
+            self.full(number, key, paper)
+        };
+        MadeCard {
+            title_only: card.title_only,
+            is_shortened,
+            value: Value::from(Serde(card)),
         }
+    }
+
+    /// A card with more than a line, and whether its abstract was cut.
+    fn full(&self, number: u64, key: &CardKey, paper: &Paper) -> (Card, bool) {
+        let marks = &key.marks;
+        let title_only = key.shown == Shown::Title;
+        let (title, title_is_marked) = title(&paper.title, marks);
+        let (body, is_shortened) = match key.shown {
+            Shown::Line | Shown::Title => (None, false),
+            Shown::Short | Shown::Full => body(paper, key.shown, marks, title_is_marked),
+        };
         let links = match (title_only, paper.withdrawn) {
-            (false, _) => links::of_paper(&paper, self.settings),
+            (false, _) => links::of_paper(paper, self.settings),
             (true, false) => vec![links::pdf(&paper.id)],
             (true, true) => Vec::new(),
         };
         let Comment { venue, rest } = paper.comment.as_deref().map(venue::read).unwrap_or_default();
         let mut facts = Vec::new();
-        facts.extend(paper.submitted.map(|at| unbroken(self.days.short(at))));
+        facts.extend(key.day.clone());
         if !title_only {
             if venue.is_none() {
                 facts.extend(
@@ -187,9 +224,10 @@ impl Builder<'_> {
             .iter()
             .take(CATEGORIES_MAX)
             .map(|category| clip(category, CATEGORY_CHARS_MAX));
-        Card {
-            id: record.id.to_string(),
-            href: Value::from_safe_string(links::abstract_page(&record.id)),
+        let card = Card {
+            number,
+            id: paper.id.to_string(),
+            href: Value::from_safe_string(links::abstract_page(&paper.id)),
             title: title.to_text(),
             title_html: Value::from_safe_string(title.to_html(Place::Title)),
             title_only,
@@ -206,57 +244,9 @@ impl Builder<'_> {
             primary: categories.next(),
             cross_lists: if title_only { Vec::new() } else { categories.collect() },
             facts,
-            also: self.also(&record.also),
-        }
-    }
-
-    /// The least there is of a paper: no marks either, since each takes as much as half a title.
-    fn line(&self, record: &PaperRecord, paper: &Paper, cuts: &mut Cuts) -> Card {
-        let (title, _) = title(&paper.title, &Marks::default());
-        if self.settings.abstracts != Shown::Line {
-            cuts.n_title_only += 1;
-        }
-        Card {
-            id: record.id.to_string(),
-            href: Value::from_safe_string(links::abstract_page(&record.id)),
-            title: title.to_text(),
-            title_html: Value::from_safe_string(title.to_html(Place::Title)),
-            title_only: true,
-            line_only: true,
-            withdrawn: paper.withdrawn,
-            venue: None,
-            authors: String::new(),
-            abstract_text: None,
-            abstract_html: Value::from_safe_string(String::new()),
-            links: Vec::new(),
-            primary: None,
-            cross_lists: Vec::new(),
-            facts: Vec::new(),
-            also: None,
-        }
-    }
-
-    fn body(
-        &self,
-        paper: &Paper,
-        shown: Shown,
-        marks: &Marks,
-        title_is_marked: bool,
-        cuts: &mut Cuts,
-    ) -> Option<Prose> {
-        let prose = Prose::read(paper.abstract_text.trim_end(), &marks.abstract_text);
-        if prose.plain().trim().is_empty() {
-            return None;
-        }
-        let (prose, is_cut) = if shown == Shown::Full {
-            prose.clipped(ABSTRACT_CHARS_MAX)
-        } else {
-            excerpt::shorten(prose, title_is_marked)
+            also: key.also.clone(),
         };
-        if is_cut && self.settings.abstracts == Shown::Full {
-            cuts.n_shortened += 1;
-        }
-        Some(prose)
+        (card, is_shortened)
     }
 
     pub(super) fn version(&self, record: &PaperRecord, (got, at): (u16, DateTime<Utc>)) -> Version {
@@ -309,6 +299,44 @@ impl Builder<'_> {
         let tag = format!("also: {}", names.join(", "));
         (!names.is_empty()).then(|| unbroken(tag))
     }
+}
+
+/// The least there is of a paper.
+fn line(number: u64, paper: &Paper) -> Card {
+    let (title, _) = title(&paper.title, &Marks::default());
+    Card {
+        number,
+        id: paper.id.to_string(),
+        href: Value::from_safe_string(links::abstract_page(&paper.id)),
+        title: title.to_text(),
+        title_html: Value::from_safe_string(title.to_html(Place::Title)),
+        title_only: true,
+        line_only: true,
+        withdrawn: paper.withdrawn,
+        venue: None,
+        authors: String::new(),
+        abstract_text: None,
+        abstract_html: Value::from_safe_string(String::new()),
+        links: Vec::new(),
+        primary: None,
+        cross_lists: Vec::new(),
+        facts: Vec::new(),
+        also: None,
+    }
+}
+
+/// The abstract, if there is one, and whether it was cut.
+fn body(paper: &Paper, shown: Shown, marks: &Marks, title_is_marked: bool) -> (Option<Prose>, bool) {
+    let prose = Prose::read(paper.abstract_text.trim_end(), &marks.abstract_text);
+    if prose.plain().trim().is_empty() {
+        return (None, false);
+    }
+    let (prose, is_cut) = if shown == Shown::Full {
+        prose.clipped(ABSTRACT_CHARS_MAX)
+    } else {
+        excerpt::shorten(prose, title_is_marked)
+    };
+    (Some(prose), is_cut)
 }
 
 /// A short text stays in one line.

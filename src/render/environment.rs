@@ -15,7 +15,8 @@ use minijinja::{
 use super::{
     Settings,
     clean::{escape_into, is_banned},
-    kind_name,
+    kept::remember,
+    kind_name, notice,
     palette::{DARK, LIGHT},
     sample,
     view::Page,
@@ -29,7 +30,7 @@ const FUEL: u64 = 4_000_000;
 /// The largest template file.
 const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 
-const BUILT_IN: [(&str, &str); 16] = [
+const BUILT_IN: [(&str, &str); 18] = [
     ("dark.html.j2", include_str!("../../templates/dark.html.j2")),
     ("layout.html.j2", include_str!("../../templates/layout.html.j2")),
     ("cards.html.j2", include_str!("../../templates/cards.html.j2")),
@@ -53,6 +54,8 @@ const BUILT_IN: [(&str, &str); 16] = [
     ),
     ("welcome.txt.j2", include_str!("../../templates/welcome.txt.j2")),
     ("welcome.html.j2", include_str!("../../templates/welcome.html.j2")),
+    ("notice.txt.j2", include_str!("../../templates/notice.txt.j2")),
+    ("notice.html.j2", include_str!("../../templates/notice.html.j2")),
     ("web.html.j2", include_str!("../../templates/web.html.j2")),
     ("papers.html.j2", include_str!("../../templates/papers.html.j2")),
 ];
@@ -202,14 +205,17 @@ fn failing_kind(env: &Environment<'_>, settings: &Settings) -> Option<(&'static 
 }
 
 fn failing_mail(env: &Environment<'_>, settings: &Settings) -> Option<(&'static str, minijinja::Error)> {
-    [DigestKind::Digest, DigestKind::Quiet, DigestKind::Welcome]
+    let digests = [DigestKind::Digest, DigestKind::Quiet, DigestKind::Welcome]
         .into_iter()
-        .find_map(|kind| {
-            let name = kind_name(kind);
-            let parts = ["subject.txt", "txt", "html"].map(|part| format!("{name}.{part}.j2"));
-            let page = values(sample::page(kind, settings));
-            all(env, &parts, &page).err().map(|error| (name, error))
-        })
+        .map(|kind| {
+            let parts: &[&str] = &["subject.txt", "txt", "html"];
+            (kind_name(kind), parts, sample::page(kind, settings))
+        });
+    let notice: (_, &[&str], _) = (notice::NAME, &["txt", "html"], sample::notice(settings));
+    digests.chain([notice]).find_map(|(name, parts, page)| {
+        let parts: Vec<String> = parts.iter().map(|part| format!("{name}.{part}.j2")).collect();
+        all(env, &parts, &values(page)).err().map(|error| (name, error))
+    })
 }
 
 fn problem(dir: &Path, name: &str, error: &minijinja::Error) -> TemplateProblem {
@@ -271,6 +277,7 @@ fn environment(
     env.set_debug(false);
     env.set_syntax(syntax());
     env.set_formatter(write_value);
+    remember(&mut env);
     env.add_filter("wrap", |text: String, indent: Option<usize>| {
         wrap(&text, indent.unwrap_or(0))
     });

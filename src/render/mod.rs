@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DigestRecord ─▶ view (what is said, in words) ─▶ templates ─▶ Rendered
-//!                   ├─ cards            the papers
+//!                   ├─ cards            the papers; kept: made once for all who get them
 //!                   │    ├─ prose, excerpt   titles and abstracts with their marks
 //!                   │    ├─ authors, venue   the lines between them
 //!                   │    └─ links            the only addresses a mail links to
@@ -18,7 +18,9 @@ mod clean;
 mod environment;
 mod excerpt;
 mod governor;
+mod kept;
 mod links;
+mod notice;
 mod palette;
 mod prose;
 mod sample;
@@ -35,12 +37,14 @@ pub use clean::line;
 pub use environment::{TemplateError, TemplateProblem};
 pub use governor::{Fitted, HTML_BYTES_MIN, quoted_printable_len};
 pub use links::doi;
+pub use notice::{Block, Notice};
 pub use web::{Button, Form, PapersPage, WebPage};
 
 use environment::Templates;
+use kept::KeptCards;
 use view::Page;
 
-use crate::model::{DigestId, DigestKind, DigestRecord, Paper, Shown, VersionedId};
+use crate::model::{DigestKind, DigestRecord, Paper, Shown, VersionedId};
 
 /// A title or an abstract as one readable line with the given ranges of bytes set between `open` and `close`.
 pub fn marked_line(source: &str, marks: &[Range<usize>], open: &str, close: &str) -> String {
@@ -104,7 +108,7 @@ pub struct PersonalLinks {
 }
 
 /// Where a paper's text shows its keywords, in bytes of the stored text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Marks {
     /// In the title.
     pub title: Vec<Range<usize>>,
@@ -118,7 +122,7 @@ pub struct Sources<'a> {
     /// The stored text of one version of a paper. Where it is missing the mail still links the paper.
     pub papers: &'a dyn Fn(&VersionedId) -> Option<Arc<Paper>>,
     /// Where a paper's text shows the keywords of this record.
-    pub marks: &'a dyn Fn(&Paper) -> Marks,
+    pub marks: &'a dyn Fn(&Arc<Paper>) -> Marks,
 }
 
 impl std::fmt::Debug for Sources<'_> {
@@ -140,12 +144,12 @@ pub struct Rendered {
     pub fell_back: Option<TemplateProblem>,
 }
 
-/// A digest could not be rendered, not even with the built-in templates.
+/// A mail could not be rendered, not even with the built-in templates.
 #[derive(Debug, thiserror::Error)]
-#[error("digest {digest} cannot be rendered: template {template} fails; please report this")]
+#[error("{what} cannot be rendered: template {template} fails; please report this")]
 pub struct RenderError {
-    /// Which digest.
-    pub digest: DigestId,
+    /// Which mail.
+    pub what: String,
     /// Which template.
     pub template: String,
     source: minijinja::Error,
@@ -156,6 +160,7 @@ pub struct RenderError {
 pub struct Renderer {
     settings: Settings,
     templates: Templates,
+    kept: KeptCards,
 }
 
 impl Renderer {
@@ -170,7 +175,11 @@ impl Renderer {
         });
         settings.public_url = settings.public_url.filter(|url| links::is_own(url));
         let templates = Templates::load(settings.templates_dir.as_deref(), &settings)?;
-        Ok(Self { settings, templates })
+        Ok(Self {
+            settings,
+            templates,
+            kept: KeptCards::default(),
+        })
     }
 
     /// Overriding templates that are not used, each with its reason.
@@ -193,7 +202,7 @@ impl Renderer {
         sources: &Sources<'_>,
         links: &PersonalLinks,
     ) -> Result<Rendered, RenderError> {
-        let page = Page::new(record, sources, links, &self.settings);
+        let page = Page::new(record, sources, links, &self.settings, &self.kept);
         let name = kind_name(record.kind);
         let subject = page.subject.clone();
         let parts = [
@@ -202,7 +211,7 @@ impl Renderer {
             format!("{name}.html.j2"),
         ];
         let (mut rendered, fell_back) = self.templates.render(&parts, page).map_err(|source| RenderError {
-            digest: record.id.clone(),
+            what: format!("digest {}", record.id),
             template: source.name().unwrap_or(name).to_owned(),
             source,
         })?;

@@ -247,7 +247,7 @@ impl Prose {
                 }
             };
             out.push(sign);
-            if piece.text.graphemes(true).count() == 1 {
+            if piece.text.graphemes(true).count() == 1 || tex::is_in_brackets(&piece.text) {
                 out.push_str(&piece.text);
             } else {
                 out.push('(');

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Marks, PersonalLinks, Settings, Sources, view::Page};
+use super::{Block, Marks, Notice, PersonalLinks, Settings, Sources, kept::KeptCards, notice, view::Page};
 use crate::model::{
     ArxivId, Author, CoverageNote, DigestId, DigestKind, DigestRecord, IncompleteKeyword, Paper, PaperRecord,
     SectionRecord, Shown, SubscriberId, Term, VersionedId,
@@ -19,7 +19,9 @@ pub(super) fn page(kind: DigestKind, settings: &Settings) -> Page {
         unsubscribe_url: Some("https://papers.example.org/u/token".to_owned()),
         ..PersonalLinks::default()
     };
-    with(kind, |record, sources| Page::new(record, sources, &links, settings))
+    with(kind, |record, sources| {
+        Page::new(record, sources, &links, settings, &KeptCards::default())
+    })
 }
 
 /// Calls `then` with an invented digest.
@@ -85,6 +87,27 @@ fn with<T>(kind: DigestKind, then: impl FnOnce(&DigestRecord, &Sources<'_>) -> T
         },
     };
     then(&record, &sources)
+}
+
+/// A mail that is no digest.
+pub(super) fn notice(settings: &Settings) -> Page {
+    let notice = Notice {
+        subject: "A notice".to_owned(),
+        lead: "Something happened".to_owned(),
+        headline: "A notice".to_owned(),
+        blocks: vec![
+            Block {
+                heading: None,
+                paragraphs: vec!["It is invented.".to_owned(), "It has two paragraphs.".to_owned()],
+            },
+            Block {
+                heading: Some(("In trouble".to_owned(), "1 trouble".to_owned())),
+                paragraphs: vec!["Something is wrong.".to_owned()],
+            },
+        ],
+        why: "Nobody gets this.".to_owned(),
+    };
+    notice::page(&notice, DateTime::UNIX_EPOCH, settings)
 }
 
 fn paper(id: &VersionedId, submitted: DateTime<Utc>) -> Paper {

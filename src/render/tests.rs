@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use crate::model::{
-    ArxivId, Author, CoverageNote, IncompleteKeyword, PaperRecord, SectionRecord, Silence, SubscriberId, Term,
+    ArxivId, Author, CoverageNote, DigestId, IncompleteKeyword, PaperRecord, SectionRecord, Silence, SubscriberId, Term,
 };
 
 type Papers = HashMap<VersionedId, Arc<Paper>>;
@@ -149,7 +149,7 @@ fn odd_record(papers: &[Paper]) -> DigestRecord {
     record
 }
 
-fn marks(paper: &Paper) -> Marks {
+fn marks(paper: &Arc<Paper>) -> Marks {
     let find = |text: &str| {
         text.to_ascii_lowercase()
             .match_indices("graph neural network")
@@ -313,6 +313,7 @@ fn the_same_record_gives_the_same_bytes() {
     assert_eq!(odd(), odd());
 }
 
+/// CASES 67, 68, 72.
 #[test]
 fn feeds_are_shown_as_they_are_and_never_as_markup() {
     let rendered = odd();
@@ -500,6 +501,7 @@ fn every_link_leads_where_links_may_lead() {
     assert!(!page.html.contains("https://arxiv.org/pdf/2602.00007") && page.html.contains(">withdrawn</b>"));
 }
 
+/// CASES 74.
 #[test]
 fn both_parts_have_the_same_papers_and_links_in_the_same_order() {
     let page = odd();
@@ -544,6 +546,7 @@ fn the_text_part_keeps_its_width() {
     }
 }
 
+/// CASES 81.
 #[test]
 fn subjects_name_the_strongest_keywords_within_sixty_characters() {
     let check = |names: &[&str], counts: &[u32], expected: &str| {
@@ -708,6 +711,7 @@ fn ordinary(n: u32) -> (DigestRecord, Papers) {
     (record(sections), stored(papers))
 }
 
+/// CASES 64.
 #[test]
 fn any_number_of_papers_fits_and_none_is_lost() {
     for n in [0, 1, 12, 40, 400] {
@@ -764,9 +768,12 @@ fn the_bottom_gives_way_before_the_top() {
     assert!(shown.windows(2).all(|pair| pair[0] >= pair[1]), "{shown:?}");
 }
 
+/// CASES 78.
 #[test]
 fn hostile_fields_of_any_size_fit() {
     let hostile = [
+        "T".repeat(3_000),
+        "🙂".repeat(800),
         "<".repeat(20_000),
         "👩\u{200d}🔬".repeat(4_000),
         format!("a{}", "\u{301}".repeat(20_000)),
@@ -992,6 +999,84 @@ fn papers_give_way_tier_by_tier_before_any_waits() {
     assert!(fitted.cut.is_empty(), "{} wait", fitted.cut.len());
     let shown: BTreeSet<Shown> = fitted.record.papers().map(|paper| paper.shown).collect();
     assert_eq!(shown, BTreeSet::from([Shown::Line, Shown::Title]));
+}
+
+#[test]
+fn mails_that_are_no_digest_are_in_the_same_hand() {
+    let notice = Notice {
+        subject: "Paperround needs you: keyword NAS".to_owned(),
+        lead: "the keyword \"NAS\" could not be fetched completely".to_owned(),
+        headline: "Needs you".to_owned(),
+        blocks: vec![
+            Block {
+                heading: Some(("In trouble".to_owned(), "1 trouble".to_owned())),
+                paragraphs: vec!["Since 2026-02-03 07:00 UTC: arXiv said <b>no</b>\r\nBcc: x & \"y\"".to_owned()],
+            },
+            Block {
+                heading: None,
+                paragraphs: vec!["`paperround status` shows all of it.".to_owned()],
+            },
+        ],
+        why: "You get this because report.to names your address.".to_owned(),
+    };
+    let renderer = Renderer::new(settings()).unwrap();
+    let page = renderer.notice(&notice, at("2026-02-10T06:00:00Z")).unwrap();
+    assert_eq!(page.subject, notice.subject);
+    insta::assert_snapshot!("notice_text", page.text);
+    let seen = visible(&page.html);
+    for words in [
+        "Needs you",
+        "In trouble",
+        "arXiv said <b>no</b> Bcc: x & \"y\"",
+        "report.to names your address",
+    ] {
+        assert!(seen.contains(words), "{words:?} is not in {seen}");
+    }
+    assert!(
+        !page.html.contains("<b>no") && !page.html.contains("Announcement"),
+        "{}",
+        page.html
+    );
+    assert_eq!(hrefs(&page.html), ["https://papers.example.org"]);
+}
+
+#[test]
+fn subscribers_of_the_same_paper_share_its_card_and_no_card_is_taken_for_another() {
+    let one = paper(1, "A graph neural network for molecules");
+    let first = record(vec![vec![row(&one, Shown::Full)]]);
+    let renderer = Renderer::new(settings()).unwrap();
+    let render = |record: &DigestRecord, paper: &Paper, marks: &dyn Fn(&Arc<Paper>) -> Marks| {
+        let papers = stored(vec![paper.clone()]);
+        let sources = Sources {
+            papers: &|id| papers.get(id).cloned(),
+            marks,
+        };
+        renderer.render(record, &sources, &personal()).unwrap()
+    };
+    let alone = |record: &DigestRecord, paper: &Paper| rendered(record, &stored(vec![paper.clone()]));
+    // Again and again, by one renderer, whatever it has made before: the same as by a fresh one.
+    let mut shorter = first.clone();
+    shorter.sections[0].papers[0].shown = Shown::Title;
+    let mut elsewhere = first.clone();
+    elsewhere.zone = "Asia/Tokyo".to_owned();
+    let mut also = first.clone();
+    also.sections[0].papers[0].also = vec![1];
+    let mut corrected = one.clone();
+    corrected.title = "A graph neural network for proteins".to_owned();
+    for _ in 0..2 {
+        for (record, paper) in [
+            (&first, &one),
+            (&shorter, &one),
+            (&elsewhere, &one),
+            (&also, &one),
+            (&first, &corrected),
+        ] {
+            let shared = render(record, paper, &marks);
+            assert_eq!(shared, alone(record, paper));
+        }
+        let unmarked = render(&first, &one, &|_| Marks::default());
+        assert!(!unmarked.html.contains("class=\"g\""), "{}", unmarked.html);
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ use super::{
     PersonalLinks, Settings, Sources,
     cards::{Builder, Cuts, Section, Version},
     clean::clip,
+    kept::KeptCards,
     links::{self, Link},
+    notice::Block,
     sentences::{self, Strip},
     words::{Days, count},
 };
@@ -27,13 +29,15 @@ pub(super) struct Page {
     sender: String,
     home: Option<Action>,
     /// The first visible line: what a mailbox shows beside the subject.
-    lead: String,
-    headline: String,
-    date: String,
+    pub(super) lead: String,
+    pub(super) headline: String,
+    pub(super) date: String,
     stop: Option<Action>,
     strip: Vec<Strip>,
     /// What a quiet or a welcome mail says besides.
     paragraphs: Vec<String>,
+    /// What a mail says that is no digest.
+    pub(super) blocks: Vec<Block>,
     sections: Vec<Section>,
     versions: Vec<Version>,
     versions_count: String,
@@ -42,7 +46,7 @@ pub(super) struct Page {
     notes: Vec<String>,
     actions: Vec<Action>,
     help: Option<String>,
-    why: String,
+    pub(super) why: String,
 }
 
 /// A link of ours.
@@ -53,11 +57,38 @@ pub(super) struct Action {
 }
 
 impl Page {
+    /// A page that says nothing yet.
+    pub(super) fn blank(sender: String, settings: &Settings) -> Self {
+        Self {
+            subject: String::new(),
+            lang: "en",
+            home: settings.public_url.as_deref().map(|url| Action::new(&sender, url)),
+            sender,
+            lead: String::new(),
+            headline: String::new(),
+            date: String::new(),
+            stop: None,
+            strip: Vec::new(),
+            paragraphs: Vec::new(),
+            blocks: Vec::new(),
+            sections: Vec::new(),
+            versions: Vec::new(),
+            versions_count: String::new(),
+            coverage: String::new(),
+            alarms: Vec::new(),
+            notes: Vec::new(),
+            actions: Vec::new(),
+            help: None,
+            why: String::new(),
+        }
+    }
+
     pub(super) fn new(
         record: &DigestRecord,
         sources: &Sources<'_>,
         personal: &PersonalLinks,
         settings: &Settings,
+        kept: &KeptCards,
     ) -> Self {
         let days = Days::new(record.frozen_at, &record.zone);
         let mut cuts = Cuts::default();
@@ -66,6 +97,7 @@ impl Page {
             sources,
             settings,
             days,
+            kept,
         };
         let sections: Vec<Section> = record
             .sections
@@ -81,13 +113,11 @@ impl Page {
         let headline = sentences::headline(record.kind, n_new, versions.len());
         let stop = stop(record, personal, settings);
         let (actions, help) = actions(record, personal, settings, stop.as_ref());
-        let home = settings.public_url.as_deref().map(|url| Action::new(&sender, url));
         Self {
             subject: match record.kind {
                 DigestKind::Welcome => sentences::subject(record, &format!("Welcome to {sender}")),
                 DigestKind::Digest | DigestKind::Quiet => sentences::subject(record, &headline),
             },
-            lang: "en",
             lead: builder.lead(n_new + versions.len()),
             headline,
             date: days.whole(record.frozen_at),
@@ -108,8 +138,7 @@ impl Page {
                 clip(&record.address, KEYWORD_CHARS_MAX * 2),
                 count(record.keywords.len(), "keyword"),
             ),
-            sender,
-            home,
+            ..Self::blank(sender, settings)
         }
     }
 }

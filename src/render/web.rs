@@ -7,12 +7,13 @@ use super::{
     RenderError, Renderer, Settings, Sources,
     cards::{Builder, Cuts, Section, Version},
     clean::clip,
+    kept::KeptCards,
     palette::{DARK, LIGHT},
     sample,
     view::KEYWORD_CHARS_MAX,
     words::{Days, count},
 };
-use crate::model::{DigestId, DigestRecord, SubscriberId};
+use crate::model::DigestRecord;
 
 /// A page of sentences and buttons.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -97,7 +98,8 @@ impl Renderer {
         record: &DigestRecord,
         sources: &Sources<'_>,
     ) -> Result<String, RenderError> {
-        self.web("papers", &papers_values(page.clone(), record, sources, &self.settings))
+        let values = papers_values(page.clone(), record, sources, &self.settings, &self.kept);
+        self.web("papers", &values)
     }
 
     fn web(&self, name: &str, values: &Value) -> Result<String, RenderError> {
@@ -106,10 +108,7 @@ impl Renderer {
             .templates
             .render_values(&parts, values)
             .map_err(|source| RenderError {
-                digest: DigestId {
-                    subscriber: SubscriberId(format!("(the page {name})")),
-                    number: 0,
-                },
+                what: format!("the page {name}"),
                 template: parts[0].clone(),
                 source,
             })?;
@@ -144,7 +143,8 @@ pub(super) fn samples(settings: &Settings) -> [(&'static str, Value); 2] {
         is_overview: true,
         ..PapersPage::default()
     };
-    let listed = sample::with_record(|record, sources| papers_values(papers, record, sources, settings));
+    let listed =
+        sample::with_record(|record, sources| papers_values(papers, record, sources, settings, &KeptCards::default()));
     [("web", values(page, settings)), ("papers", listed)]
 }
 
@@ -157,12 +157,19 @@ fn values(page: WebPage, settings: &Settings) -> Value {
     }
 }
 
-fn papers_values(asked: PapersPage, record: &DigestRecord, sources: &Sources<'_>, settings: &Settings) -> Value {
+fn papers_values(
+    asked: PapersPage,
+    record: &DigestRecord,
+    sources: &Sources<'_>,
+    settings: &Settings,
+    kept: &KeptCards,
+) -> Value {
     let builder = Builder {
         record,
         sources,
         settings,
         days: Days::new(record.frozen_at, &record.zone),
+        kept,
     };
     let mut cuts = Cuts::default();
     let listing = Listing {

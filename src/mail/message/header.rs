@@ -148,6 +148,7 @@ mod tests {
         check("", 3, "");
     }
 
+    /// CASES 80, 81.
     #[test]
     fn encoded_words_are_short_and_never_divide_a_user_visible_character() {
         let text = "👩‍🔬é量".repeat(40);

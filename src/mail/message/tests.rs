@@ -103,6 +103,7 @@ fn headers_stand_once_each_in_a_fixed_order() {
     assert_eq!(bytes, build(&letter()).unwrap());
 }
 
+/// CASES 95.
 #[test]
 fn one_click_is_offered_only_with_https() {
     let unsubscribe = |change: fn(&mut ListHeaders)| {
@@ -135,7 +136,7 @@ fn a_notice_is_one_part_of_text_without_list_headers() {
         Mailbox::new(None, "papers@example.org"),
         Mailbox::new(None, "ops@example.org"),
         "Keyword NAS: incomplete since Tuesday".into(),
-        "arXiv answered 503 — 12 times.\n".into(),
+        ("arXiv answered 503 — 12 times.\n".into(), None),
         letter().date,
         "<pr1.report@example.org>".into(),
     );
@@ -287,6 +288,7 @@ for line in sys.stdin:
     Some(lines.map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
+/// CASES 79, 82, 83, 93.
 #[test]
 fn subject_name_and_both_parts_are_read_back_exactly() {
     let letters: Vec<Letter> = [
@@ -348,6 +350,7 @@ fn three_thousand_authors_in_names_and_subject_stay_bounded() {
     assert_eq!(decode(&bytes).0.chars().count(), SUBJECT_MAX);
 }
 
+/// CASES 90.
 #[test]
 fn nothing_of_a_title_becomes_a_header() {
     let letter = Letter {

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use mail_parser::MessageParser;
 use paperround::{
     mail::{
-        compose::{Composer, Papers, Sender},
+        compose::{Composer, KnownMarks, Papers, Sender},
         dkim::{Signer, SigningKey},
         message::Mailbox,
     },
@@ -247,6 +247,7 @@ fn composer() -> Composer {
             owner: Some("ops@example.org".to_owned()),
         },
         signer: Some(signer()),
+        known: KnownMarks::default(),
     }
 }
 

@@ -52,6 +52,7 @@ fn holds(check: fn(&Mail) -> Verdict, spoil: impl FnOnce(&Mail) -> Vec<Mail>) {
     }
 }
 
+/// CASES 86.
 #[test]
 fn check_01_single_headers_stand_once_and_receivers_headers_not_at_all() {
     holds(checks::single_headers, |mail| {
@@ -64,6 +65,7 @@ fn check_01_single_headers_stand_once_and_receivers_headers_not_at_all() {
     });
 }
 
+/// CASES 91.
 #[test]
 fn check_02_the_message_id_is_the_digests_own_in_lower_case_under_the_senders_domain() {
     holds(checks::message_id, |mail| {
@@ -173,6 +175,7 @@ fn check_10_the_envelope_sender_is_short_and_leads_back_to_its_subscriber_only()
     assert_ne!(token, keys.sign_envelope(&SubscriberId("bo".to_owned())));
 }
 
+/// CASES 93.
 #[test]
 fn check_11_lines_are_short_plain_and_ended_as_mail_ends_them() {
     holds(checks::plain_lines, |mail| {
@@ -282,6 +285,7 @@ fn check_19_nothing_is_hidden_and_the_first_line_says_what_is_new() {
     });
 }
 
+/// CASES 73.
 #[test]
 fn check_20_every_text_reads_on_its_ground_in_light_and_dark_and_links_are_underlined() {
     holds(page::contrast, |mail| {

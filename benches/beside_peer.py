@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Measures rendering beside what a user would write instead (feedparser, Jinja2, email), on the same 20 papers for the
+same thousand subscribers, one after the other on this machine.
+
+    benches/beside_peer.py PEER_DIRECTORY CORPUS      e.g. ../shared/bench ../shared/arxiv/corpus.jsonl
+
+PEER_DIRECTORY holds make_feed.py and peer_digest.py, which needs feedparser and Jinja2. Prints both rates and their
+ratio; exits with 1 if this program is not at least 30 times as fast.
+"""
+import importlib.util, json, os, pathlib, re, subprocess, sys, tempfile
+
+N_PAPERS, N_SUBSCRIBERS, RATIO_MIN = 20, 1000, 30
+
+
+def main():
+    peer, corpus = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    spec = importlib.util.spec_from_file_location("peer_digest", peer / "peer_digest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rows = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row["published"] >= "2026"][:N_PAPERS]
+    # Everybody's keywords stand in every paper, so that all get the same 20.
+    for row in rows:
+        row["abstract"] += " On " + ", ".join(module.KEYWORDS) + "."
+    with tempfile.TemporaryDirectory() as scratch:
+        papers, feed = pathlib.Path(scratch) / "papers.jsonl", pathlib.Path(scratch) / "feed.xml"
+        papers.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        subprocess.run([sys.executable, peer / "make_feed.py", papers, str(N_PAPERS), feed], check=True)
+        theirs = [measure_peer(peer, feed) for _ in range(3)]
+        project = pathlib.Path(__file__).resolve().parent.parent
+        bench = subprocess.run(
+            ["cargo", "bench", "--locked", "--bench", "render", "--", "a_thousand"],
+            cwd=project, env={**os.environ, "PAPERROUND_BENCH_FEED": str(feed)}, check=True, capture_output=True, text=True)
+    ours = float(re.search(r"^(\d+) digests of", bench.stdout, re.M).group(1))
+    peer_rate = max(theirs)
+    print(bench.stdout)
+    print(f"peer: {peer_rate:.0f} digests per second; this program: {ours:.0f}; {ours / peer_rate:.1f} times")
+    sys.exit(ours < RATIO_MIN * peer_rate)
+
+
+def measure_peer(peer, feed):
+    done = subprocess.run([sys.executable, peer / "peer_digest.py", feed, "--subscribers", str(N_SUBSCRIBERS)],
+                          check=True, capture_output=True, text=True)
+    return N_SUBSCRIBERS / json.loads(done.stdout)["render_s"]
+
+
+if __name__ == "__main__":
+    main()
