@@ -12,6 +12,14 @@ use crate::model::{ArxivId, Paper, PaperRecord, SectionRecord, Shown, Term, Term
 /// How many papers of one section may wait for later digests; older ones are settled as skipped.
 pub const WAITING_MAX: usize = 1_000;
 
+/// A keyword of which more papers than this wait, and more than are shown, brings more than anybody reads.
+const BROAD_WAITING_MIN: usize = 100;
+
+/// Whether a section's keyword matches more than anybody reads.
+pub fn is_broad(section: &SectionRecord) -> bool {
+    section.n_waiting > BROAD_WAITING_MIN.max(section.papers.len())
+}
+
 /// How the papers of a section are ordered, after those that have waited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {

@@ -8,7 +8,10 @@ use super::{
     view::{KEYWORD_CHARS_MAX, TAG_CHARS_MAX},
     words::{Days, count, list, thousands},
 };
-use crate::model::{CoverageNote, DigestKind, DigestRecord, SectionRecord, Silence};
+use crate::{
+    digest,
+    model::{CoverageNote, DigestKind, DigestRecord, SectionRecord, Silence},
+};
 
 /// The length that the built-in subjects keep to, in characters.
 const SUBJECT_CHARS_MAX: usize = 60;
@@ -295,7 +298,7 @@ pub(super) fn notes(record: &DigestRecord, cuts: &Cuts, n_new: usize) -> Vec<Str
     let broad: Vec<String> = record
         .sections
         .iter()
-        .filter(|section| section.n_waiting > section.papers.len())
+        .filter(|section| digest::is_broad(section))
         .filter_map(|section| record.keywords.get(usize::from(section.keyword)))
         .take(BROAD_MAX)
         .map(|(heading, _)| isolate(clip(heading, KEYWORD_CHARS_MAX)))

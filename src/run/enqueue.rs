@@ -300,7 +300,7 @@ async fn compose(
 /// Names keywords of which more waits than is sent: nobody reads all that they match.
 fn tell_broad(person: &Person, record: &DigestRecord) {
     for section in &record.sections {
-        if section.n_waiting > section.papers.len()
+        if digest::is_broad(section)
             && let Some((keyword, _)) = record.keywords.get(usize::from(section.keyword))
         {
             tracing::warn!(

@@ -387,3 +387,19 @@ async fn many_keywords_cost_one_request_each_a_day_at_an_even_pace() {
     assert!(began.elapsed() >= pace * u32::try_from(N_KEYWORDS).expect("it is small"));
     assert_eq!(app.arxiv.n_open_max(), 1);
 }
+
+/// CASES 14.
+#[tokio::test]
+async fn a_keyword_that_matches_nearly_everything_is_capped_and_named() {
+    let mut app = ana_reads(&["dataset"]).await;
+    let ids = app.announce("2026-02-09", many("Another dataset", 250));
+    app.run_on("2026-02-10").await;
+    let mails = app.new_mails();
+    let text = mails[0].text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(mails[0].papers().len(), 100);
+    assert!(text.contains("150 more papers wait for the next digest."), "{text}");
+    assert!(text.contains("More waits on dataset than a digest shows"), "{text}");
+    app.run_on("2026-02-11").await;
+    app.run_on("2026-02-12").await;
+    assert_eq!(sorted(app.papers_of(ANA)), ids, "nothing is lost by the cap");
+}
