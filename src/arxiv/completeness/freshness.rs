@@ -16,7 +16,7 @@ pub struct Sighting {
 }
 
 /// The freshness canary: whether the newest papers of a busy category (`cat:cs.LG`, some fifty of them) show that
-/// arXiv has turned over to the `expected` announcement ([`super::calendar::latest_expected`]).
+/// arXiv has turned over to the `expected` announcement ([`crate::arxiv::calendar::latest_expected`]).
 ///
 /// They must hold an identifier above every one of the last sighting, since identifiers rise with the announcement,
 /// and a submission made after the cut-off of the announcement before: a day-old answer has none. Papers without dates are judged by
