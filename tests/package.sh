@@ -4,7 +4,7 @@
 #
 # It builds both packages around target/release/paperround, asks lintian and mandoc about them, and boots the machine.
 # Needs root and the stand-in for arXiv in ../shared; installs the tools that it lacks. About five minutes. Exit status
-# 77: nothing failed, but no machine could be booted here.
+# 77: nothing failed, but no machine could be had or booted here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,7 +38,11 @@ if [[ ! -e $root/complete ]]; then
     mirror=$(awk '$1 == "URIs:" || $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' \
         $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f))
     debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,postfix,python3,procps,ca-certificates \
-        bookworm "$root" "$mirror" > "$root.log" || { tail "$root.log"; exit 1; }
+        bookworm "$root" "$mirror" > "$root.log" || {
+        echo 'package: no Debian could be had:'
+        tail "$root.log"
+        exit 77
+    }
     touch "$root/complete"
 fi
 
