@@ -156,8 +156,9 @@ fn accepted(subscriber: &SubscriberId, number: u32, ids: &[ArxivId]) -> OutboxEn
     entry
 }
 
+/// The digests of two weeks, which the web part shows, stand beside the state: some 700 bytes each.
 #[tokio::test]
-async fn a_year_of_ten_papers_a_day_stays_under_two_kilobytes_a_subscriber() {
+async fn what_a_year_of_ten_papers_a_day_leaves_of_a_subscriber_stays_under_two_kilobytes() {
     let year = a_year(20).await;
     println!("{year:?}");
     assert!(year.state_bytes_each < 2_000, "{year:?}");

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 /// How long a wait for something the program does may take on a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The program with these arguments, without anything of this process's environment that it looks at.
 pub(crate) fn command(config: &Path, arguments: &[&str]) -> Command {
