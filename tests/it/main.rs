@@ -3,6 +3,7 @@
 mod architecture;
 mod arxiv_cases;
 mod calendar_cases;
+mod commands;
 mod config_cases;
 mod crash_cases;
 mod daemon_cases;
@@ -10,6 +11,7 @@ mod delivery_cases;
 mod demo;
 mod docs;
 mod formulas;
+mod fuzz;
 mod harness;
 mod harvest;
 mod identity_cases;
