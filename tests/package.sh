@@ -35,11 +35,10 @@ mandoc -T lint -W error target/package/paperround.1 target/package/paperround.to
 if [[ ! -e $root/complete ]]; then
     rm -rf "$root"
     mkdir -p "$root"
-    # The same mirror as this machine's own.
-    mirror=$(awk '$1 == "URIs:" || $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' \
-        $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f))
+    # The same mirror as this machine's own, if this is a Debian 12.
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
     debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,postfix,python3,procps,ca-certificates \
-        bookworm "$root" "$mirror" > "$root.log" || {
+        bookworm "$root" "${mirror:-http://deb.debian.org/debian}" > "$root.log" || {
         echo 'package: no Debian could be had:'
         tail "$root.log"
         exit 77

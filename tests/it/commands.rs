@@ -107,11 +107,11 @@ const RUN_BY: [(&str, &str, &str); 29] = [
         "fn the_headings_of_a_page_become_keywords",
     ),
     (
-        "cd /srv/daily-papers && git add README.md && git commit --quiet --message 'Update papers' && git push --quiet",
+        "cd /srv/daily-papers && paperroundctl export markdown > README.md && git add README.md && git commit --quiet --message 'Update papers' && git push --quiet",
         "tests/it/commands.rs",
         "fn a_page_is_published",
     ),
-    ("fuzz/run", ".ci/run", "\n    fuzz/run "),
+    ("fuzz/run", "fuzz/run", "cases=20000"),
     ("fuzz/run --cases 1000000", "fuzz/run", "--cases"),
     ("fuzz/run --cases 1000000 query tex", "fuzz/run", "targets=(\"$@\")"),
     (
@@ -266,19 +266,29 @@ fn a_page_is_published() {
         return;
     }
     let page = dir.path().join("page");
-    fs::write(page.join("README.md"), "# Daily Papers\n").unwrap();
+    fs::write(
+        dir.path().join("config.toml"),
+        "keywords = [\"time series\"]\n[mail]\nfrom = \"papers@example.org\"\n[[subscriber]]\nemail = \"ana@example.net\"\n",
+    )
+    .unwrap();
     shell("cd /srv/daily-papers", &page);
     assert!(git(&["clone", "--quiet", "published", "seen"]));
-    assert_eq!(
-        fs::read_to_string(dir.path().join("seen/README.md")).unwrap(),
-        "# Daily Papers\n"
+    let published = fs::read_to_string(dir.path().join("seen/README.md")).unwrap();
+    assert!(
+        published.starts_with("# Daily Papers\n") && published.contains("\n## time series\n"),
+        "{published}"
     );
 }
 
 /// Runs the command line that begins so, in this folder instead of the one that it names.
 fn shell(beginning: &str, dir: &Path) {
     let known = RUN_BY.iter().find(|(line, ..)| line.starts_with(beginning));
-    let line = known.unwrap().0.replace("/srv/daily-papers", ".");
+    let program = concat!(env!("CARGO_BIN_EXE_paperround"), " --config ../config.toml");
+    let line = known
+        .unwrap()
+        .0
+        .replace("/srv/daily-papers", ".")
+        .replace("paperroundctl", program);
     let done = Command::new("sh")
         .current_dir(dir)
         .args(["-c", &line])
