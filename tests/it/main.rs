@@ -3,7 +3,6 @@
 mod architecture;
 mod arxiv_cases;
 mod calendar_cases;
-mod commands;
 mod config_cases;
 mod crash_cases;
 mod daemon_cases;
