@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 mod failover;
 mod formulas;
+mod fuzz;
 mod harness;
 mod harvest;
 mod identity_cases;
