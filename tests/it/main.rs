@@ -15,6 +15,7 @@ mod harvest;
 mod identity_cases;
 mod mail_checks;
 mod many_workers;
+mod page_cases;
 mod recorded_cases;
 mod recovery_cases;
 mod report_cases;
