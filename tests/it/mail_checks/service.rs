@@ -116,8 +116,8 @@ fn moody(is_over: bool) -> Script {
     let script = Script::default()
         .fault_for(At::Rcpt, "gone@example.net", say("550 5.1.1 No such user"))
         .fault_for(At::Dot, "spam@example.net", say("554 5.7.1 Looks like spam"));
-    let slowly = Act::Trickle(b"250 2.0.0 Ok\r\n".to_vec(), std::time::Duration::from_millis(20));
-    let script = script.fault_for(At::Dot, "slow@example.net", slowly);
+    let slowly = Act::Trickle(b"250 2.1.5 Ok\r\n".to_vec(), std::time::Duration::from_millis(20));
+    let script = script.fault_for(At::Rcpt, "slow@example.net", slowly);
     let script = until_over(
         script,
         At::Rcpt,
