@@ -3,6 +3,7 @@
 mod asking;
 mod book;
 pub mod client;
+pub mod drift;
 mod fallback;
 pub mod gate;
 mod harvest;

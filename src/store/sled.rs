@@ -357,7 +357,7 @@ impl Store for SledStore {
 
     async fn begin_journal(&self, path: &Path) -> Result<(), StoreError> {
         let path = path.to_owned();
-        self.call(move |tables| tables.begin_journal(&path)).await
+        self.call(move |tables| verbs::begin_journal(tables, &path)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
