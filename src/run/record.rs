@@ -9,7 +9,7 @@ use crate::{
     fetch::Fetched,
     matching::{Lexicon, Reading, Take},
     model::{ArxivId, Paper, SubscriberId, SubscriberState},
-    roster::{self, CHUNK, Roster},
+    roster::{self, CHUNK, Followed, Roster},
     store::{Batch, StoreError},
 };
 
@@ -47,6 +47,7 @@ pub(super) async fn record(
     ctx: &Context,
     roster: &Roster,
     lexicon: &Lexicon,
+    followed: &Followed,
     fetched: &Fetched,
     floors: &Floors,
     now: DateTime<Utc>,
@@ -56,7 +57,7 @@ pub(super) async fn record(
         .papers
         .values()
         .map(|paper| (paper, lexicon.read(paper)))
-        .filter(|(_, reading)| !reading.is_empty())
+        .filter(|(paper, reading)| followed.awaits(paper) || !reading.is_empty())
         .collect();
     let (n_new, n_known) = put_papers(ctx, fetched, now).await?;
     report.new += n_new;
@@ -110,7 +111,8 @@ fn record_for(
                 tally.n_fetched += 1;
             }
             tally.n_known += usize::from(wanted);
-            if wanted && list_replacements {
+            // Whatever it says now: whether it is still one of theirs is decided when it is to be listed.
+            if known && list_replacements {
                 changed |= state.record_replacement(&paper.id, paper.version, now);
             }
             // A paper that was withdrawn before anyone got it is no news.
