@@ -111,7 +111,11 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     }
     let searches = searches(roster);
     let followed = &synchronised.followed;
-    let wanted = |paper: &Paper| followed.awaits(paper) || !lexicon.read(paper).is_empty();
+    let sought = record::Sought {
+        lexicon: &lexicon,
+        followed,
+    };
+    let wanted = |paper: &Paper| sought.wants(paper);
     let errand = Errand {
         now,
         since: synchronised
@@ -124,7 +128,7 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     };
     let mut fetched = ctx.fetcher.fetch(&*ctx.store, &searches, &errand).await?;
     let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined, now).await?;
-    let tallies = record::record(ctx, roster, &lexicon, followed, &fetched, &floors, now, report).await?;
+    let tallies = record::record(ctx, roster, &sought, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
     report.keywords = searches.iter().map(|search| search.keywords.len()).sum();
     account(report, &fetched, now);

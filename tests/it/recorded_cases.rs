@@ -1,7 +1,7 @@
 //! Weeks of arXiv as they were recorded, on good days and bad.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex},
 };
 
@@ -174,14 +174,14 @@ async fn both_sources_give_every_subscriber_the_same_papers_over_recorded_weeks(
             let mut present = BTreeSet::new();
             for (source, service, id) in alone {
                 present.insert((reader, id.clone(), source));
-                if !differences.contains_key(&(reader, id.clone(), source)) {
+                if let Entry::Vacant(unseen) = differences.entry((reader, id.clone(), source)) {
                     let paper = service.paper(id).await;
                     let difference = Difference {
                         since: now,
                         until: None,
                         explanation: explained(&paper, keywords, source),
                     };
-                    differences.insert((reader, id.clone(), source), difference);
+                    unseen.insert(difference);
                 }
             }
             for (key, difference) in &mut differences {

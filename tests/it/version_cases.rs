@@ -268,7 +268,7 @@ async fn a_paper_that_was_reworded_while_it_waited_comes_as_it_was_announced() {
     let ids = app.announce("2026-02-09", [paper(TITLE), paper("One more graph neural network")]);
     app.run_on("2026-02-10").await;
     revise(&app, &ids[0], "2026-02-10", |paper| {
-        paper.title = "On molecules".to_owned()
+        paper.title = "On molecules".to_owned();
     });
     app.run_on("2026-02-11").await;
     app.new_mails();
