@@ -57,7 +57,7 @@ def main():
             states.append({
                 "id": who, "latest_digest": 1, "pairs": [{"keyword": KEYWORD, "generations": [generation]}], "pruned_to": None,
                 "seen": {}, "pending": {}, "queued": {i: {"digest": 1, "since": MOMENT} for i in ids}, "settled": {}, "versions": {},
-                "replacements": {}, "latest_enqueued": MOMENT, "absent": False, "paused_until": None, "refused_on": [],
+                "replacements": {}, "latest_enqueued": MOMENT, "absent": False, "welcome": "never", "paused_until": None, "refused_on": [],
             })
         people.write("[[group]]\nkeywords = [\"%s\"]\nemails = [\n" % KEYWORD)
         for state in states:

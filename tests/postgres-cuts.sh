@@ -24,6 +24,8 @@ chmod 711 "$dir"
 pids=()
 clean() {
     (( ${#pids[@]} == 0 )) || kill -9 "${pids[@]}" 2> /dev/null || true
+    # Taken up here, so that bash does not report each of them.
+    wait 2> /dev/null || true
     .ci/postgres stop "$dir/pg" > /dev/null 2>&1 || true
     rm -rf "$dir"
 }

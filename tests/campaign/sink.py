@@ -7,14 +7,14 @@ import hashlib, re, socket, ssl, threading, time
 
 
 class Sink:
-    def __init__(self, tls=None, offers=("PIPELINING", "8BITMIME", "SIZE 50000000")):
+    def __init__(self, tls=None, offers=("PIPELINING", "8BITMIME", "SIZE 50000000"), listener=None):
         self.lock = threading.Lock()
         self.taken = []  # (recipient, message id, sha256, papers), in order
         self.events = []  # (stage, what) for each fault that happened
         self.auth_in_clear = 0
         self.fault = lambda stage, recipient: None
         self.tls, self.offers = tls, offers
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
