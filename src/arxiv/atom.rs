@@ -282,6 +282,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rejection_is_one_short_line_whatever_the_entry_holds() {
+        let name = format!("x\u{7}{}", "y".repeat(10_000));
+        let feed = read(&entry("2603.00039v1", &format!("<title></{name}>")));
+        let why = &feed.rejected[0].why;
+        assert!(
+            why.starts_with("ill-formed") && why.len() < 300 && !why.contains(char::is_control),
+            "{why}"
+        );
+    }
+
+    #[test]
     fn a_broken_last_entry_is_told_from_a_cut_feed() {
         let good = entry("2603.00001v1", "");
         let feed = read(&format!(

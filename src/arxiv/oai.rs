@@ -165,6 +165,9 @@ fn changed_on(record: &Element) -> Option<NaiveDate> {
     datestamp.trim().get(..10)?.parse().ok()
 }
 
+/// How much of an unknown format's name is shown, in bytes.
+const FORMAT_BYTES_MAX: usize = 80;
+
 enum Record {
     Paper(Paper),
     Deleted(ArxivId),
@@ -198,7 +201,8 @@ fn read(record: &Element) -> Result<Record, Rejected> {
         "arXivRaw" => Ok(Record::Paper(raw(fields, id))),
         "arXiv" => Ok(Record::Paper(plain(fields, id))),
         other => Err(reject(format!(
-            "the format {other:?} is not known here; ask for arXivRaw"
+            "the format {:?} is not known here; ask for arXivRaw",
+            fields::line(other, FORMAT_BYTES_MAX)
         ))),
     }
 }

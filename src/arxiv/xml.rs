@@ -14,6 +14,7 @@ use quick_xml::{
     name::{Namespace, ResolveResult},
 };
 
+use super::fields;
 use crate::model::VersionedId;
 
 /// The largest body that is read, in bytes.
@@ -28,6 +29,8 @@ const ELEMENTS_MAX: usize = 40_000;
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// The most attributes kept of one element.
 const ATTRIBUTES_MAX: usize = 32;
+/// How much of the parser's own words a rejection shows, in bytes.
+const WHY_BYTES_MAX: usize = 200;
 /// How much of a strange answer an error shows, in characters.
 const BEGINNING_CHARS: usize = 80;
 
@@ -446,7 +449,10 @@ impl<'x> Cursor<'x> {
             Err(Broken::TooDeep) => format!("nested more than {DEPTH_MAX} deep"),
             Err(Broken::Ended) => "never ends".to_owned(),
             Err(Broken::Nested) => "the next one begins before it ends".to_owned(),
-            Err(Broken::IllFormed(error)) => format!("ill-formed: {error}"),
+            // The parser repeats names of elements, however long they are and whatever stands in them.
+            Err(Broken::IllFormed(error)) => {
+                format!("ill-formed: {}", fields::line(&error.to_string(), WHY_BYTES_MAX))
+            }
         };
         let end = self.end_of_broken(begin, qualified).ok_or_else(|| self.truncated())?;
         let raw = &self.text[begin..end];

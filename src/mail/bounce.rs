@@ -372,7 +372,7 @@ impl Original {
                 .map(|(_, value)| value.trim())
         };
         let id = ids().find(|id| id.starts_with("<pr1.")).or_else(|| ids().next_back())?;
-        Some(id.chars().take(EVIDENCE_MAX).collect())
+        Some(evidence(id))
     }
 }
 

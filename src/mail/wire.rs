@@ -311,8 +311,12 @@ fn parse_reply(bytes: &[u8], hidden: &[SecretString]) -> Result<Response, Fault>
         }
         text.push_str("\r\n");
     }
-    text.parse()
-        .map_err(|_| Fault::Protocol(format!("this is no SMTP reply: {}", super::reply::clean(&text))))
+    text.parse().map_err(|_| {
+        // Without a code in front nothing tells where a repeated secret may begin.
+        let said = String::from_utf8_lossy(bytes);
+        let said = super::reply::clean(&hide_all(&said, hidden));
+        Fault::Protocol(format!("this is no SMTP reply: {said}"))
+    })
 }
 
 fn hide_all<'a>(text: &'a str, hidden: &[SecretString]) -> Cow<'a, str> {
@@ -409,6 +413,15 @@ mod tests {
         let fault = wire.read(Duration::from_secs(5)).await.unwrap_err();
         assert!(!fault.to_string().contains("hunter2"), "{fault}");
         assert!(!format!("{wire:?} {fault:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_echoed_without_a_code_is_hidden() {
+        let bytes = b"hunter2\r\n".to_vec();
+        let mut wire = Wire::new(Box::new(tokio::io::join(io::Cursor::new(bytes), tokio::io::sink())));
+        wire.hide("hunter2");
+        let fault = wire.read(Duration::from_secs(5)).await.unwrap_err();
+        assert_eq!(fault.to_string(), "this is no SMTP reply: [hidden]");
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub mod archive;
 mod contract;
 pub mod documents;
 pub mod exports;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 pub mod memory;
 pub mod postgres;

@@ -11,12 +11,14 @@ use std::{
 use paperround::{app, config::Environment};
 
 /// The documents for people.
-const DOCUMENTS: [&str; 5] = [
+pub(crate) const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "deploy/README.md",
     "docs/database.md",
+    "docs/migration.md",
+    "fuzz/README.md",
 ];
 
 /// Ways of calling the program in the documents, and in the files that are installed.
@@ -90,6 +92,35 @@ fn the_table_of_exit_statuses_is_whole() {
 }
 
 #[test]
+fn what_the_section_on_missing_mail_quotes_is_what_the_program_says() {
+    let mut said = String::new();
+    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                said.push_str(&fs::read_to_string(entry).unwrap());
+            }
+        }
+    }
+    let text = read("README.md");
+    let symptoms = section(&text, "## No mail came")
+        .lines()
+        .filter_map(|line| line.split(" | ").next());
+    let quoted: Vec<&str> = symptoms
+        .flat_map(|symptom| symptom.split('"').skip(1).step_by(2))
+        .collect();
+    assert!(quoted.len() >= 7, "{quoted:?}");
+    for words in quoted {
+        // What follows is often filled in: the stage, the time.
+        let beginning = words.split(' ').take(3).collect::<Vec<_>>().join(" ");
+        let beginning = beginning.trim_end_matches([',', '…']);
+        assert!(said.contains(beginning), "nothing in src says {beginning:?}");
+    }
+}
+
+#[test]
 fn keys_that_the_documents_name_exist() {
     let known = keys();
     let mut n_keys = 0;
@@ -114,9 +145,8 @@ fn keys_that_the_documents_name_exist() {
 
 #[test]
 fn examples_of_configuration_load_without_a_warning() {
-    let text = read("README.md");
-    let examples = blocks(&text, "toml");
-    assert!(examples.len() >= 6, "{} examples", examples.len());
+    let examples = DOCUMENTS.map(|document| blocks(&read(document), "toml")).concat();
+    assert!(examples.len() >= 10, "{} examples", examples.len());
     for example in examples {
         load(&completed(&example)).unwrap_or_else(|why| panic!("{why}\nin\n{example}"));
     }
@@ -151,12 +181,11 @@ fn completed(example: &str) -> String {
         text.push_str("\n[mail]\nfrom = \"papers@example.org\"\n");
     }
     if !text.contains("[[subscriber]]") {
-        text.push_str("\n[[subscriber]]\nemail = \"ana@example.net\"\nkeywords = [");
-        text.push_str(if text.contains("[[keyword]]") {
-            "\"NAS\"]\n"
-        } else {
-            "\"DARTS\"]\n"
-        });
+        let named = example
+            .split_once("[[keyword]]\nname = \"")
+            .and_then(|(_, rest)| rest.split('"').next());
+        text.push_str("\n[[subscriber]]\nemail = \"ana@example.net\"\n");
+        text.push_str(&format!("keywords = [{:?}]\n", named.unwrap_or("DARTS")));
     }
     text
 }
@@ -261,7 +290,7 @@ fn inline(text: &str) -> Vec<String> {
 }
 
 /// The blocks of a language, without what they are indented by.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open: Option<(bool, String)> = None;
     for line in text.lines() {
@@ -298,7 +327,7 @@ fn is_file(word: &str) -> bool {
         .is_some_and(|extension| ["toml", "md", "rs", "service"].iter().any(|e| extension == *e))
 }
 
-fn read(name: &str) -> String {
+pub(crate) fn read(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -10,6 +10,7 @@ mod delivery_cases;
 mod demo;
 mod docs;
 mod formulas;
+mod fuzz;
 mod harness;
 mod harvest;
 mod identity_cases;

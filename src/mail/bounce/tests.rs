@@ -261,3 +261,13 @@ proptest! {
         read(&bytes);
     }
 }
+
+#[test]
+fn a_returned_message_id_is_one_line_whatever_stands_in_it() {
+    let returned = "Content-Type: message/rfc822\r\n\r\nMessage-ID: <pr1.a\r\n\t\u{1b}[2J@example.org>\r\n\r\nx";
+    let fields = "Final-Recipient: rfc822; ana@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n";
+    match read(report(fields, returned).as_bytes()) {
+        Verdict::Dsn(dsn) => assert_eq!(dsn.original_message_id.as_deref(), Some("<pr1.a [2J@example.org>")),
+        other => panic!("{other:?}"),
+    }
+}
