@@ -213,10 +213,6 @@ async fn both_sources_give_every_subscriber_the_same_papers_over_recorded_weeks(
         differences.len()
     );
     assert!(n_papers > 300, "{n_papers}");
-    assert!(
-        !differences.is_empty(),
-        "the recorded weeks hold papers that arXiv's search cannot find"
-    );
 }
 
 /// Why a search cannot find what the harvest does: wherever a keyword stands in the text, arXiv's index has other
