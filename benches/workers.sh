@@ -25,7 +25,9 @@ sql() {
     psql "$PAPERROUND_TEST_POSTGRES" --quiet --tuples-only --no-align --command "$1"
 }
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-smtp-sink 127.0.0.1:"$port" 1000 > /dev/null 2>&1 &
+user=()
+[[ $(id -u) != 0 ]] || user=(-u nobody)
+smtp-sink "${user[@]}" 127.0.0.1:"$port" 1000 > /dev/null 2>&1 &
 pids+=($!)
 sink=$!
 

@@ -524,6 +524,7 @@ fn fetcher(config: &Config, store: Arc<dyn Store>, metrics: Arc<Metrics>, name: 
         response_bytes_max: arxiv.response_bytes_max,
         retry_delay: arxiv.retry_delay,
     };
+    check_proxies()?;
     let client = Client::new(settings, gate, metrics)
         .map_err(|error| anyhow::Error::new(error).context("the HTTP client cannot be made"))?;
     let address = |key: &str, text: &str| {
@@ -550,6 +551,41 @@ fn fetcher(config: &Config, store: Arc<dyn Store>, metrics: Arc<Metrics>, name: 
             retry_budget: arxiv.retry_budget,
         },
     ))
+}
+
+/// The variables that name a proxy for HTTP, in the order in which they count. Small letters as curl wants them.
+const PROXY_VARIABLES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// The HTTP client passes over a proxy that it cannot read, and what it then fails at names no proxy. The value is never
+/// shown: it may hold a password.
+fn check_proxies() -> Result<(), AppError> {
+    for name in PROXY_VARIABLES {
+        let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        let is_address = value.to_str().is_some_and(|text| {
+            let with_scheme = if text.contains("://") {
+                text.to_owned()
+            } else {
+                format!("http://{text}")
+            };
+            reqwest::Url::parse(&with_scheme).is_ok_and(|url| url.has_host())
+        });
+        if !is_address {
+            return Err(AppError::Setting(format!(
+                "the environment's {name} is not the address of a proxy; write it like http://proxy.example.org:3128, or \
+                 unset it"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn run_settings(config: &Config) -> run::Settings {
@@ -579,9 +615,7 @@ fn run_settings(config: &Config) -> run::Settings {
 
 fn transport(config: &Config) -> Result<Transport, AppError> {
     let way = match &config.mail.transport {
-        config::Transport::Smtp(relay) => {
-            Way::Smtp(Relay::new(relay_settings(relay)).map_err(|error| AppError::Setting(chain(&error)))?)
-        }
+        config::Transport::Smtp(relays) => Way::Smtp(relays.iter().map(relay).collect::<Result<_, _>>()?),
         config::Transport::Sendmail { program } => Way::Sendmail(Sendmail {
             program: program.clone(),
             ..Sendmail::default()
@@ -595,8 +629,13 @@ fn transport(config: &Config) -> Result<Transport, AppError> {
     ))
 }
 
+fn relay(relay: &config::Relay) -> Result<Relay, AppError> {
+    Relay::new(relay_settings(relay)).map_err(|error| AppError::Setting(format!("{}: {}", relay.name, chain(&error))))
+}
+
 fn relay_settings(relay: &config::Relay) -> RelaySettings {
     RelaySettings {
+        name: relay.name.clone(),
         host: relay.host.clone(),
         port: relay.port,
         tls: match relay.tls {
@@ -649,7 +688,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn delivery_settings(config: &Config) -> delivery::Settings {
     let (connections, messages_per_minute) = match &config.mail.transport {
-        config::Transport::Smtp(relay) => (relay.connections as usize, relay.messages_per_minute),
+        config::Transport::Smtp(relays) => (relays.connections as usize, relays.messages_per_minute),
         config::Transport::Sendmail { .. } | config::Transport::Maildir { .. } => (1, 0),
     };
     delivery::Settings {

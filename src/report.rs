@@ -12,7 +12,7 @@ use crate::{
     fetch::gate::GateState,
     model::{Ending, EntryState, IncompleteKeyword, OutboxEntry, Outcome},
     render,
-    store::{Batch, DocumentKind, EntryFilter, Store, StoreError, Versioned, documents, exports, recovery},
+    store::{Batch, DocumentKind, EntryFilter, Store, StoreError, Versioned, documents, exports, recovery, relays},
 };
 
 const NOTE: &str = "operator";
@@ -54,12 +54,13 @@ struct Memory {
     next_try: Option<DateTime<Utc>>,
 }
 
-/// Everything that is in trouble now. `incomplete` are the keywords that the latest fetch left incomplete; they
+/// Everything that is in trouble now. `relays` are the names of the relays, where there are several; `incomplete` are the keywords that the latest fetch left incomplete; they
 /// count when that has lasted longer than `after`.
 pub async fn troubles(
     store: &dyn Store,
     gate: &GateState,
     incomplete: &[IncompleteKeyword],
+    relays: &[String],
     after: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Vec<Trouble>, StoreError> {
@@ -93,6 +94,14 @@ pub async fn troubles(
             can_end: true,
         });
     }
+    if let Some(what) = gate.clock_trouble() {
+        troubles.push(Trouble {
+            key: "clock".to_owned(),
+            since: gate.last_request.unwrap_or(now),
+            what,
+            can_end: true,
+        });
+    }
     if let Some(recovery) = recovery::latest(store).await?.value {
         troubles.push(Trouble {
             key: format!("state restored {}", recovery.at.format("%F %H:%M UTC")),
@@ -113,6 +122,22 @@ pub async fn troubles(
     }
     troubles.extend(entries.iter().filter_map(digest_trouble));
     troubles.extend(relay_trouble(&entries, after, now));
+    let of_relays = relays::troubles(store).await?;
+    troubles.extend(
+        of_relays
+            .into_iter()
+            .filter(|(name, _)| relays.contains(name))
+            .filter(|(_, trouble)| trouble.needs_operator || now - trouble.since >= after)
+            .map(|(name, trouble)| Trouble {
+                key: format!("relay {name}"),
+                since: trouble.since,
+                what: format!(
+                    "the relay {name} takes no mail, the others are used in its place. It said: {}",
+                    trouble.why
+                ),
+                can_end: true,
+            }),
+    );
     Ok(troubles)
 }
 
@@ -340,7 +365,10 @@ pub async fn ping(address: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::memory::MemoryStore;
+    use crate::{
+        model::{RelayFailure, RelayTrouble},
+        store::memory::MemoryStore,
+    };
 
     fn at(hour: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_770_000_000 + hour * 3_600, 0).unwrap()
@@ -373,7 +401,9 @@ mod tests {
         accepts: bool,
     ) -> Option<Notice> {
         let after = TimeDelta::hours(48);
-        let troubles = troubles(store, gate, incomplete, after, at(hour)).await.unwrap();
+        let troubles = troubles(store, gate, incomplete, &["one:25".to_owned()], after, at(hour))
+            .await
+            .unwrap();
         let notice = notice(store, troubles, at(hour)).await.unwrap()?;
         remember(store, notice.clone(), accepts, at(hour)).await.unwrap();
         Some(notice)
@@ -414,6 +444,31 @@ mod tests {
         assert_eq!(turn(&store, &denied, &[], 24, true).await, None);
         assert!(turn(&store, &GateState::default(), &[], 25, true).await.is_some());
         assert!(turn(&store, &denied, &[], 26, true).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_relay_whose_place_another_takes_is_told_by_name() {
+        let (store, open) = (MemoryStore::new(), GateState::default());
+        let failure = |needs_operator| RelayFailure {
+            why: "needs the operator, at AUTH: 535 5.7.8 no".into(),
+            needs_operator,
+            is_grave: true,
+        };
+        let note = async |name: &str, trouble: Option<RelayTrouble>| {
+            let configured = ["one:25".to_owned(), "gone:25".to_owned()];
+            relays::note(&store, &configured, name, trouble.as_ref()).await.unwrap();
+        };
+        let trouble = |needs_operator| RelayTrouble::after(None, failure(needs_operator), TimeDelta::minutes(1), at(0));
+        note("gone:25", Some(trouble(true))).await;
+        note("one:25", Some(trouble(false))).await;
+        assert_eq!(turn(&store, &open, &[], 1, true).await, None, "it may pass");
+        assert!(turn(&store, &open, &[], 48, true).await.is_some(), "it has not");
+        note("one:25", None).await;
+        assert!(turn(&store, &open, &[], 49, true).await.is_some(), "it is over");
+        note("one:25", Some(trouble(true))).await;
+        let told = turn(&store, &open, &[], 50, true).await.unwrap();
+        assert_eq!(told.mail.subject, "Paperround needs you: relay one:25");
+        assert!(words(&told).contains("535 5.7.8"), "{}", words(&told));
     }
 
     #[tokio::test]

@@ -168,7 +168,10 @@ fn is_before_turnover(at: DateTime<Utc>) -> bool {
 
 fn transport(config: &config::Config) -> String {
     match &config.mail.transport {
-        config::Transport::Smtp(relay) => format!("SMTP through {}:{}", relay.host, relay.port),
+        config::Transport::Smtp(relays) => {
+            let names: Vec<&str> = relays.iter().map(|relay| relay.name.as_str()).collect();
+            format!("SMTP through {}", names.join(", else "))
+        }
         config::Transport::Sendmail { program } => program.display().to_string(),
         config::Transport::Maildir { dir } => format!("writing into the Maildir {}", dir.display()),
     }
@@ -219,16 +222,23 @@ pub async fn probe(app: &App) -> Result<Reply, AppError> {
         app.store.describe().await.map_err(|error| error.to_string()),
     );
     let began = Instant::now();
-    note(
-        "arXiv",
-        began,
-        app.run.fetcher.probe().await.map_err(|error| error.clone()),
-    );
-    let began = Instant::now();
-    note("mail", began, app.delivery.transport.probe().await);
+    note("arXiv", began, app.run.fetcher.probe().await);
+    let names = app.delivery.transport.names();
+    for (relay, name) in names.iter().enumerate() {
+        let what = match names.len() {
+            1 => "mail".to_owned(),
+            _ => format!("mail through {name}"),
+        };
+        let began = Instant::now();
+        note(&what, began, app.delivery.transport.probe(relay).await);
+    }
     if let Some(address) = app.config.web.listen {
         let began = Instant::now();
         note("web", began, listener(address).await);
+    }
+    let gate = app.run.fetcher.client().gate().state().await?.value;
+    if let Some(words) = gate.clock_trouble() {
+        reply.problems.push(format!("warning: {words}"));
     }
     reply
         .output

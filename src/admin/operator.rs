@@ -27,7 +27,12 @@ pub async fn conclude(app: &App, is_good: bool) -> Result<(), StoreError> {
     let now = app.clock.now();
     let gate = app.run.fetcher.client().gate().state().await?.value;
     let after = TimeDelta::from_std(app.config.report.after).unwrap_or(TimeDelta::MAX);
-    let troubles = report::troubles(&*app.store, &gate, &latest_incomplete(app).await?, after, now).await?;
+    let mut relays = app.delivery.transport.names();
+    if relays.len() == 1 {
+        // What a single relay fails at shows in the digests that wait for it.
+        relays.clear();
+    }
+    let troubles = report::troubles(&*app.store, &gate, &latest_incomplete(app).await?, &relays, after, now).await?;
     let Some(notice) = report::notice(&*app.store, troubles, now).await? else {
         return Ok(());
     };

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Reply, json, moment};
 use crate::{
     app::AppError,
-    delivery::in_words,
+    delivery::attempt_in_words,
     model::{DigestId, Ending, EntryState, OutboxEntry, Queued, Settled, SubscriberState},
     store::{Batch, EntryFilter, Store, StoreError},
 };
@@ -95,7 +95,7 @@ pub(super) async fn show(store: &dyn Store, digest: &str, as_json: bool) -> Resu
         }
     }
     for attempt in &entry.attempts {
-        let _infallible = writeln!(text, "  {}  {}", moment(attempt.at), in_words(&attempt.outcome));
+        let _infallible = writeln!(text, "  {}  {}", moment(attempt.at), attempt_in_words(attempt));
     }
     for section in &entry.digest.sections {
         let keyword = entry.digest.keywords.get(usize::from(section.keyword));
@@ -240,7 +240,7 @@ fn listed(entry: &OutboxEntry) -> Listed {
         n_attempts: entry.n_attempts,
         n_unconfirmed: entry.n_unconfirmed,
         next_attempt: entry.due_at(),
-        last_outcome: entry.attempts.last().map(|attempt| in_words(&attempt.outcome)),
+        last_outcome: entry.attempts.last().map(attempt_in_words),
     }
 }
 
@@ -283,6 +283,7 @@ mod tests {
                 entry.push_attempt(Attempt {
                     at: at(1),
                     outcome: Outcome::Unconfirmed { reply: "gone".into() },
+                    relay: None,
                 });
                 entry.state = EntryState::Held;
             }

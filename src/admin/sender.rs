@@ -38,7 +38,7 @@ pub(super) struct Record {
 }
 
 /// What the answer depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts<'a> {
     /// The domain of `mail.from`.
     pub(super) from_domain: &'a str,
@@ -52,6 +52,8 @@ pub(super) struct Facts<'a> {
     pub(super) has_unsubscribe_address: bool,
     /// How many people get mail.
     pub(super) n_subscribers: usize,
+    /// The relays, where there are several.
+    pub(super) relays: Vec<&'a str>,
 }
 
 impl<'a> Facts<'a> {
@@ -64,6 +66,12 @@ impl<'a> Facts<'a> {
             public_url: config.web.public_url.as_deref(),
             has_unsubscribe_address: config.mail.unsubscribe_address.is_some(),
             n_subscribers: config.subscribers().len(),
+            relays: match &config.mail.transport {
+                Transport::Smtp(relays) if !relays.further.is_empty() => {
+                    relays.iter().map(|relay| relay.host.as_str()).collect()
+                }
+                Transport::Smtp(_) | Transport::Sendmail { .. } | Transport::Maildir { .. } => Vec::new(),
+            },
         }
     }
 }
@@ -83,7 +91,8 @@ pub(super) fn lines(config: &Config) -> Result<Vec<String>, AppError> {
         String::new(),
         "To publish in the DNS, as TXT records where none is yet".to_owned(),
     ];
-    for record in records(&facts, keys) {
+    let records = records(&facts, keys);
+    for record in &records {
         lines.push(format!("  {}", record.name));
         lines.push(format!("    {}", record.text));
         if !record.hint.is_empty() {
@@ -111,10 +120,21 @@ pub(super) fn lines(config: &Config) -> Result<Vec<String>, AppError> {
 /// DKIM keys, then SPF (RFC 7208) for the envelope sender, then DMARC (RFC 7489) for the domain of From.
 pub(super) fn records(facts: &Facts<'_>, keys: Vec<(String, String)>) -> Vec<Record> {
     let keys = keys.into_iter().map(|(name, text)| Record { name, text, hint: "" });
-    let spf = Record {
-        name: facts.envelope_domain.to_owned(),
-        text: "v=spf1 include:RELAY -all".to_owned(),
-        hint: "RELAY is what the relay's operator names for SPF; a domain has one SPF record, so add to what is there",
+    let spf = match facts.relays.as_slice() {
+        [] => Record {
+            name: facts.envelope_domain.to_owned(),
+            text: "v=spf1 include:RELAY -all".to_owned(),
+            hint: "RELAY is what the relay's operator names for SPF; a domain has one SPF record, so add to what is there",
+        },
+        // Each of them sends in our name sooner or later.
+        relays => {
+            let includes: Vec<String> = relays.iter().map(|host| format!("include:RELAY({host})")).collect();
+            Record {
+                name: facts.envelope_domain.to_owned(),
+                text: format!("v=spf1 {} -all", includes.join(" ")),
+                hint: "RELAY(host) is what that relay's operator names for SPF; all of them stand in the one SPF record of the domain",
+            }
+        }
     };
     let dmarc = Record {
         name: format!("_dmarc.{}", facts.from_domain),
@@ -194,6 +214,7 @@ mod tests {
         public_url: Some("https://papers.example.org"),
         has_unsubscribe_address: true,
         n_subscribers: 12,
+        relays: Vec::new(),
     };
 
     #[test]
@@ -234,6 +255,19 @@ mod tests {
             ..GOOD
         };
         check(free, &["From"]);
+    }
+
+    #[test]
+    fn the_spf_record_names_every_relay() {
+        let facts = Facts {
+            relays: vec!["smtp.example.org", "smtp.example.net"],
+            ..GOOD
+        };
+        let records = records(&facts, Vec::new());
+        assert_eq!(
+            records[0].text,
+            "v=spf1 include:RELAY(smtp.example.org) include:RELAY(smtp.example.net) -all"
+        );
     }
 
     #[test]

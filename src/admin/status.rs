@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::{Reply, json, moment};
 use crate::{
     app::{App, AppError},
-    delivery::in_words,
-    model::{EntryState, KeywordCoverage, Suppression},
+    delivery::attempt_in_words,
+    model::{Ending, EntryState, KeywordCoverage, RelayTrouble, SubscriberId, Suppression},
     run::Report,
-    store::{DocumentKind, EntryFilter, documents, exports, recovery},
+    store::{DocumentKind, EntryFilter, documents, exports, recovery, relays},
 };
 
 /// How many of the latest runs are shown.
@@ -29,6 +29,11 @@ struct Status {
     keywords: Vec<Coverage>,
     outbox: BTreeMap<&'static str, usize>,
     on_their_way: Vec<OnItsWay>,
+    /// Subscribers whose latest digest is over without having been accepted.
+    not_delivered: Vec<NotDelivered>,
+    /// Where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    relays: Vec<RelayStatus>,
     suppressions: Vec<Suppression>,
     arxiv_paused_until: Option<DateTime<Utc>>,
     next_slots: Vec<(String, DateTime<Utc>)>,
@@ -44,6 +49,22 @@ struct Coverage {
     why: Option<String>,
     n_papers: usize,
     empty_answers: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct NotDelivered {
+    digest: String,
+    state: &'static str,
+    how: Ending,
+    at: DateTime<Utc>,
+    last_outcome: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RelayStatus {
+    name: String,
+    /// `None`: it takes mail, as far as is known.
+    trouble: Option<RelayTrouble>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,9 +109,23 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         .await?;
     let mut outbox = BTreeMap::new();
     let mut on_their_way = Vec::new();
+    // Entries come by subscriber and number: the latest is the last.
+    let mut not_delivered: BTreeMap<SubscriberId, NotDelivered> = BTreeMap::new();
     for entry in entries {
         let state = state_name(&entry.value.state);
         *outbox.entry(state).or_insert(0) += 1;
+        let id = &entry.value.digest.id;
+        not_delivered.remove(&id.subscriber);
+        if let EntryState::Ended { at, how } = entry.value.state {
+            let ended = NotDelivered {
+                digest: id.to_string(),
+                state,
+                how,
+                at,
+                last_outcome: entry.value.attempts.last().map(attempt_in_words),
+            };
+            not_delivered.insert(id.subscriber.clone(), ended);
+        }
         if entry.value.is_active() {
             on_their_way.push(OnItsWay {
                 digest: entry.value.digest.id.to_string(),
@@ -98,7 +133,7 @@ async fn gather(app: &App) -> Result<Status, AppError> {
                 state,
                 n_attempts: entry.value.n_attempts,
                 next_attempt: entry.value.next_attempt,
-                last_outcome: entry.value.attempts.last().map(|attempt| in_words(&attempt.outcome)),
+                last_outcome: entry.value.attempts.last().map(attempt_in_words),
             });
         }
     }
@@ -107,6 +142,13 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         .into_iter()
         .map(|(_, s)| s.value)
         .collect();
+    let known = relays::troubles(store).await?;
+    let names = app.delivery.transport.names();
+    let relays = names.into_iter().map(|name| RelayStatus {
+        trouble: known.get(&name).cloned(),
+        name,
+    });
+    let relays: Vec<RelayStatus> = relays.collect();
     let gate = app.run.fetcher.client().gate().state().await?.value;
     let mut slots = BTreeMap::new();
     for person in app.roster.people() {
@@ -122,6 +164,8 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         keywords,
         outbox,
         on_their_way,
+        not_delivered: not_delivered.into_values().collect(),
+        relays: if relays.len() > 1 { relays } else { Vec::new() },
         suppressions,
         arxiv_paused_until: gate.paused_until.filter(|until| *until > now),
         next_slots: slots.into_iter().take(3).map(|(at, text)| (text, at)).collect(),
@@ -129,6 +173,7 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         exported: latest.at,
     };
     status.troubles = troubles(&status, gate.why.as_deref());
+    status.troubles.extend(gate.clock_trouble());
     let recovery = recovery::latest(store).await?.value;
     let recent = recovery.filter(|recovery| now - recovery.at < RECOVERY_SHOWN);
     status
@@ -164,6 +209,13 @@ fn troubles(status: &Status, gate_why: Option<&str>) -> Vec<String> {
             entry.digest, entry.state, entry.n_attempts
         ));
     }
+    for (relay, trouble) in failing(&status.relays) {
+        troubles.push(format!(
+            "the relay {relay} takes no mail since {}: {}",
+            moment(trouble.since),
+            trouble.why
+        ));
+    }
     if let Some(until) = status.arxiv_paused_until {
         troubles.push(format!(
             "no requests to arXiv until {}: {}",
@@ -172,6 +224,13 @@ fn troubles(status: &Status, gate_why: Option<&str>) -> Vec<String> {
         ));
     }
     troubles
+}
+
+/// The relays in trouble.
+fn failing(relays: &[RelayStatus]) -> impl Iterator<Item = (&str, &RelayTrouble)> {
+    relays
+        .iter()
+        .filter_map(|relay| Some((relay.name.as_str(), relay.trouble.as_ref()?)))
 }
 
 fn coverage_of(key: &str, coverage: KeywordCoverage) -> Coverage {
@@ -192,6 +251,16 @@ fn state_name(state: &EntryState) -> &'static str {
         EntryState::Held => "held",
         EntryState::Accepted { .. } => "accepted",
         EntryState::Ended { .. } => "ended",
+    }
+}
+
+/// What an end means for the papers.
+fn how_in_words(how: Ending) -> &'static str {
+    match how {
+        Ending::Returned => "refused, its papers wait for the next; since",
+        Ending::Split => "refused, its papers come in two smaller ones; since",
+        Ending::Undeliverable => "given up with its papers",
+        Ending::Cancelled => "cancelled",
     }
 }
 
@@ -279,6 +348,37 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
             moment(entry.next_attempt),
             entry.last_outcome.as_deref().unwrap_or("")
         ));
+    }
+    if !status.not_delivered.is_empty() {
+        line(format_args!("\nSubscribers whose latest digest was not accepted"));
+    }
+    for ended in status.not_delivered.iter().take(ENTRIES_SHOWN) {
+        line(format_args!(
+            "  {}  {} {}  {}",
+            ended.digest,
+            how_in_words(ended.how),
+            moment(ended.at),
+            ended.last_outcome.as_deref().unwrap_or("")
+        ));
+    }
+    if status.not_delivered.len() > ENTRIES_SHOWN {
+        line(format_args!(
+            "  and {} more",
+            status.not_delivered.len() - ENTRIES_SHOWN
+        ));
+    }
+    if !status.relays.is_empty() {
+        line(format_args!("\nRelays, in the order in which they are tried"));
+        for relay in &status.relays {
+            let state = match &relay.trouble {
+                None => "takes mail, as far as is known".to_owned(),
+                Some(trouble) => match trouble.rests_until.filter(|until| *until > now) {
+                    Some(until) => format!("at rest until {}", moment(until)),
+                    None => "tried again with the next mail".to_owned(),
+                },
+            };
+            line(format_args!("  {}  {state}", relay.name));
+        }
     }
     if !status.suppressions.is_empty() {
         line(format_args!("\nSuppressed addresses"));

@@ -53,7 +53,7 @@ const ENVIRONMENT: [(&str, &str); 3] = [
     ),
     (
         "CREDENTIALS_DIRECTORY",
-        "Set by systemd: the credential smtp-password in it is the relay's password.",
+        "Set by systemd: the credential smtp-password in it is the relay's password; smtp-password-2 that of the first [[mail.relay]].",
     ),
 ];
 

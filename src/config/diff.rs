@@ -71,13 +71,13 @@ fn diff_secrets(old: &Config, new: &Config, changes: &mut Changes) {
         changes.needs_restart.push("store.url".to_owned());
     }
     if let (Transport::Smtp(before), Transport::Smtp(after)) = (&old.mail.transport, &new.mail.transport) {
-        let password = |relay: &super::Relay| {
-            relay
-                .credentials
-                .as_ref()
-                .map(|c| c.password.expose_secret().to_owned())
+        let passwords = |relays: &super::Relays| -> Vec<Option<String>> {
+            let credentials = relays.iter().map(|relay| relay.credentials.as_ref());
+            credentials
+                .map(|login| login.map(|login| login.password.expose_secret().to_owned()))
+                .collect()
         };
-        if password(before) != password(after) {
+        if passwords(before) != passwords(after) {
             changes.lines.push("mail: another password".to_owned());
         }
     }

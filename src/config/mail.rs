@@ -10,7 +10,7 @@ use super::{
     environment::{Base, Environment},
     mailbox::{Mailbox, parse_address},
     problems::quote,
-    relay::Relay,
+    relay::{self, Relays},
     section::Section,
     units::{HOUR, MINUTE},
 };
@@ -19,7 +19,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub enum Transport {
     /// Through a relay by SMTP.
-    Smtp(Relay),
+    Smtp(Relays),
     /// Through a local program that reads the message, as sendmail does.
     Sendmail {
         /// The program.
@@ -111,10 +111,10 @@ impl Mail {
             PathBuf::from(program)
         };
         section.note("sendmail", Some(program.display().to_string()));
-        // The relay's keys are checked whichever the transport, so that a switch brings no surprise.
-        let relay = Relay::read(&section, context, kind == Kind::Smtp);
+        // The relays' keys are checked whichever the transport, so that a switch brings no surprise.
+        let relays = Relays::read(&section, context, kind == Kind::Smtp);
         let transport = match kind {
-            Kind::Smtp => Transport::Smtp(relay),
+            Kind::Smtp => Transport::Smtp(relays),
             Kind::Sendmail => Transport::Sendmail { program },
             Kind::Maildir => Transport::Maildir { dir: maildir },
         };
@@ -161,17 +161,9 @@ impl Mail {
             envelope_sender,
         };
         section.finish(|key| match key {
-            "server" | "smtp_host" | "smtp_server" => Some("the relay's name is host".to_owned()),
-            "user" | "login" => Some("write username".to_owned()),
-            "encryption" | "starttls" | "ssl" | "security" => {
-                Some("write tls = \"implicit\", \"starttls\" or \"none\"".to_owned())
-            }
             "sender" | "from_address" => Some("write from".to_owned()),
             "to" | "recipients" => Some("each recipient is a [[subscriber]]".to_owned()),
-            "timeout" => {
-                Some("each stage of the dialogue has its own limit; stage_timeout_max lowers all of them".to_owned())
-            }
-            _ => None,
+            key => relay::hint(key),
         });
         mail
     }

@@ -48,7 +48,7 @@ pub use mailbox::Mailbox;
 pub use page::Page;
 pub use people::{Group, Interests, Keyword, Subscriber};
 pub use problems::{Place, Problem, Problems};
-pub use relay::{Auth, Credentials, PASSWORD_CREDENTIAL, Relay, Tls};
+pub use relay::{Auth, Credentials, PASSWORD_CREDENTIAL, Relay, Relays, Tls};
 pub use report::Report;
 pub use resolve::Resolved;
 pub use store::{DATABASE_CREDENTIAL, StoreConfig};

@@ -1,4 +1,4 @@
-//! The part of `[mail]` that concerns the relay: how it is reached and how we log in.
+//! The relays: the one of `[mail]` itself and those of `[[mail.relay]]`, how each is reached and how we log in.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,11 +9,15 @@ use super::{
     problems::quote,
     secret::{is_open_to_others, read_secret},
     section::Section,
+    units::show_duration,
     url::{is_loopback_host, parse_host},
 };
 
-/// The name under which systemd hands over the password (`LoadCredential=smtp-password:…`).
+/// The name under which systemd hands over the first relay's password (`LoadCredential=smtp-password:…`). Those of the
+/// further ones end in their place: `smtp-password-2` and so on.
 pub const PASSWORD_CREDENTIAL: &str = "smtp-password";
+/// How many further relays there may be.
+const FURTHER_MAX: usize = 9;
 
 /// How the connection to the relay is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +73,24 @@ impl PartialEq for Credentials {
     }
 }
 
-/// The server to which mail is handed.
+/// The servers to which mail is handed, and how much at a time.
+#[derive(Debug, Clone)]
+pub struct Relays {
+    /// The one of `[mail]` itself.
+    pub first: Relay,
+    /// Those of `[[mail.relay]]`: each is used while those before it cannot be.
+    pub further: Vec<Relay>,
+    /// How many connections are used at a time.
+    pub connections: u32,
+    /// How many messages are handed over per minute; 0: no limit.
+    pub messages_per_minute: u32,
+}
+
+/// One server to which mail is handed.
 #[derive(Debug, Clone)]
 pub struct Relay {
+    /// What it is called in messages: host and port, with the user name where another one has the same.
+    pub name: String,
     /// Its name in ASCII form, or its number.
     pub host: String,
     /// Its port.
@@ -84,17 +103,86 @@ pub struct Relay {
     pub ca_file: Option<PathBuf>,
     /// What we call ourselves in EHLO; the machine's name unless configured.
     pub hello: Option<String>,
-    /// How many connections are used at a time.
-    pub connections: u32,
-    /// How many messages are handed over per minute; 0: no limit.
-    pub messages_per_minute: u32,
     /// An upper bound for the limit of every stage of a dialogue.
     pub stage_timeout_max: Duration,
 }
 
-impl Relay {
-    /// Reads the relay's keys; what must be there is demanded only when the relay is used.
+impl Relays {
+    /// Reads the keys of `[mail]` that concern relays, and `[[mail.relay]]`; what must be there is demanded only when
+    /// relays are used.
     pub(super) fn read(section: &Section<'_>, context: &Context<'_>, is_used: bool) -> Self {
+        let credential = PASSWORD_CREDENTIAL.to_owned();
+        let first = Relay::read(section, context, is_used, &credential, None);
+        let connections = section.number("connections", 2, 1..=20);
+        let messages_per_minute = section.number("messages_per_minute", 0, 0..=100_000);
+        let mut further: Vec<Relay> = Vec::new();
+        for (number, table) in (2..).zip(section.tables("relay")) {
+            let credential = format!("{PASSWORD_CREDENTIAL}-{number}");
+            let mut relay = Relay::read(&table, context, is_used, &credential, Some(&first));
+            let is_taken = |name: &str| std::iter::once(&first).chain(&further).any(|other| other.name == name);
+            let username = table.get("username").and_then(|entry| entry.string());
+            if is_taken(&relay.name)
+                && let Some(username) = username
+            {
+                relay.name = format!("{username}@{}", relay.name);
+            }
+            let place = table.place().clone();
+            if !relay.host.is_empty() && is_taken(&relay.name) {
+                let what = format!("{} is there already", relay.name);
+                table.sink().refuse(&place, what, "name another server, or remove it");
+            }
+            if further.len() == FURTHER_MAX {
+                let what = format!("is one relay too many: {FURTHER_MAX} further ones at most");
+                table.sink().refuse(&place, what, "remove some");
+            }
+            section.note(&format!("relay {number}"), Some(relay.in_words()));
+            table.finish(|key| match key {
+                "connections" | "messages_per_minute" | "retry_delay" | "unconfirmed" => {
+                    Some(format!("{key} holds for all relays: write it in [mail]"))
+                }
+                key => hint(key),
+            });
+            further.push(relay);
+        }
+        Self {
+            first,
+            further,
+            connections,
+            messages_per_minute,
+        }
+    }
+
+    /// All of them, in the order in which they are tried.
+    pub fn iter(&self) -> impl Iterator<Item = &Relay> {
+        std::iter::once(&self.first).chain(&self.further)
+    }
+}
+
+/// What explains keys that people bring from elsewhere.
+pub(super) fn hint(key: &str) -> Option<String> {
+    match key {
+        "server" | "smtp_host" | "smtp_server" => Some("the relay's name is host".to_owned()),
+        "user" | "login" => Some("write username".to_owned()),
+        "encryption" | "starttls" | "ssl" | "security" => {
+            Some("write tls = \"implicit\", \"starttls\" or \"none\"".to_owned())
+        }
+        "timeout" => {
+            Some("each stage of the dialogue has its own limit; stage_timeout_max lowers all of them".to_owned())
+        }
+        _ => None,
+    }
+}
+
+impl Relay {
+    /// Reads one relay's keys. Its password may come as the systemd credential `credential`; a further relay has our
+    /// own name and the limit of a stage from the `first` one unless it says otherwise.
+    fn read(
+        section: &Section<'_>,
+        context: &Context<'_>,
+        is_used: bool,
+        credential: &str,
+        first: Option<&Self>,
+    ) -> Self {
         let host = read_host(section, is_used);
         let tls = section.choice(
             "tls",
@@ -119,22 +207,54 @@ impl Relay {
                 "name the relay's certificate in PEM form",
             );
         }
+        let usage = Usage { is_used, credential };
         Self {
-            credentials: read_credentials(section, context, is_used, tls, &host),
+            name: format!("{host}:{port}"),
+            credentials: read_credentials(section, context, &usage, tls, &host),
             host,
             port,
             tls,
             ca_file,
-            hello: read_hello(section),
-            connections: section.number("connections", 2, 1..=20),
-            messages_per_minute: section.number("messages_per_minute", 0, 0..=100_000),
+            hello: read_hello(section).or_else(|| first.and_then(|first| first.hello.clone())),
             stage_timeout_max: section.duration(
                 "stage_timeout_max",
-                STAGE_TIMEOUT_DEFAULT,
+                first.map_or(STAGE_TIMEOUT_DEFAULT, |first| first.stage_timeout_max),
                 STAGE_TIMEOUT_MIN..=STAGE_TIMEOUT_DEFAULT,
             ),
         }
     }
+
+    /// What is set, for telling a reload's changes; no password.
+    fn in_words(&self) -> String {
+        let tls = match self.tls {
+            Tls::Implicit => "implicit",
+            Tls::Starttls => "starttls",
+            Tls::None => "none",
+        };
+        let mut words = format!("{}, tls {tls}", self.name);
+        if let Some(login) = &self.credentials {
+            words.push_str(&format!(", username {} ({:?})", login.username, login.auth));
+        }
+        if let Some(file) = &self.ca_file {
+            words.push_str(&format!(", ca_file {}", file.display()));
+        }
+        if let Some(hello) = &self.hello {
+            words.push_str(&format!(", hello {hello}"));
+        }
+        words.push_str(&format!(
+            ", stage_timeout_max {}",
+            show_duration(self.stage_timeout_max)
+        ));
+        words
+    }
+}
+
+/// How a relay's keys are read.
+struct Usage<'a> {
+    /// Whether mail goes through relays.
+    is_used: bool,
+    /// The systemd credential that may hold its password.
+    credential: &'a str,
 }
 
 fn read_host(section: &Section<'_>, is_used: bool) -> String {
@@ -197,7 +317,7 @@ fn read_hello(section: &Section<'_>) -> Option<String> {
 fn read_credentials(
     section: &Section<'_>,
     context: &Context<'_>,
-    is_used: bool,
+    usage: &Usage<'_>,
     tls: Tls,
     host: &str,
 ) -> Option<Credentials> {
@@ -237,17 +357,18 @@ fn read_credentials(
         entry.refuse("is given beside password_file", "keep one of the two");
         return None;
     }
-    if !is_used {
+    if !usage.is_used {
         return None;
     }
+    let credential_name = usage.credential;
     let credential = context
         .environment
         .credentials_directory
         .as_ref()
-        .map(|dir| dir.join(PASSWORD_CREDENTIAL))
+        .map(|dir| dir.join(credential_name))
         .filter(|path| path.exists());
     if let (Some(entry), Some(_)) = (inline.as_ref().or(file.as_ref()), &credential) {
-        let what = format!("is given beside the systemd credential {PASSWORD_CREDENTIAL}");
+        let what = format!("is given beside the systemd credential {credential_name}");
         entry.refuse(what, "keep one of the two");
         return None;
     }
@@ -287,7 +408,7 @@ fn read_credentials(
             }
         },
         (None, None) => {
-            let mend = format!("add password_file or password, or pass the systemd credential {PASSWORD_CREDENTIAL}");
+            let mend = format!("add password_file or password, or pass the systemd credential {credential_name}");
             sink.refuse(&place, "has no password", mend);
             return None;
         }

@@ -56,6 +56,7 @@ mod tests {
 
     use super::*;
 
+    /// CASES 102.
     #[test]
     fn one_trailing_newline_is_removed_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();

@@ -116,10 +116,15 @@ impl<'a> Section<'a> {
         section
     }
 
-    /// The tables `[[name]]`, in order.
+    /// The tables `[[name]]`, in order. What they set is not among the settings.
     pub(super) fn tables(&self, name: &'static str) -> Vec<Section<'a>> {
         let Some(entry) = self.get(name) else {
             return Vec::new();
+        };
+        let path = self.full(name);
+        let reader = Reader {
+            settings: None,
+            ..self.reader
         };
         match entry.value {
             DeValue::Array(array) => array
@@ -127,12 +132,12 @@ impl<'a> Section<'a> {
                 .filter_map(|element| {
                     let element_entry = self.entry(element.span().start, name, element);
                     let DeValue::Table(table) = element.get_ref() else {
-                        element_entry.refuse_type(&format!("a table: write [[{name}]] on a line of its own"));
+                        element_entry.refuse_type(&format!("a table: write [[{path}]] on a line of its own"));
                         return None;
                     };
                     Some(Section {
-                        reader: self.reader,
-                        path: name.to_owned(),
+                        reader,
+                        path: path.clone(),
                         place: element_entry.place,
                         table: Some(table),
                         asked: RefCell::default(),
@@ -141,13 +146,13 @@ impl<'a> Section<'a> {
                 .collect(),
             DeValue::Table(_) => {
                 entry.refuse(
-                    format!("[{name}] has one bracket"),
-                    format!("write [[{name}]] with two, once for each"),
+                    format!("[{path}] has one bracket"),
+                    format!("write [[{path}]] with two, once for each"),
                 );
                 Vec::new()
             }
             _ => {
-                entry.refuse_type(&format!("a table: write [[{name}]] on a line of its own"));
+                entry.refuse_type(&format!("a table: write [[{path}]] on a line of its own"));
                 Vec::new()
             }
         }

@@ -314,7 +314,7 @@ fn passwords_are_taken_byte_for_byte() {
     let smtp = "[mail]\ntransport = 'smtp'\nhost = 'smtp.example.org'\nusername = 'papers'\n";
     let people = LEAST.replace("[mail]\n", smtp);
     let password = |config: Config| match config.mail.transport {
-        Transport::Smtp(relay) => relay.credentials.map(|c| c.password.expose_secret().to_owned()),
+        Transport::Smtp(relays) => relays.first.credentials.map(|c| c.password.expose_secret().to_owned()),
         _ => None,
     };
     let inline = people.replace("username", "password = 'ab$C{x}%d#e\\f\"g'\nusername");
@@ -413,12 +413,115 @@ fn a_relay_that_cannot_work_is_refused() {
 }
 
 #[test]
+fn each_further_relay_is_checked_in_its_place() {
+    let check = |tables: &str, expected: &[&str]| {
+        let first = "[mail]\ntransport = 'smtp'\nhost = 'a.example.org'\nusername = 'u'\npassword = 'p'\n";
+        let text = LEAST.replace("[mail]\n", first);
+        check(&format!("{text}\n{tables}"), expected);
+    };
+    let line = LEAST.lines().count() + 6;
+    check("[[mail.relay]]\nhost = 'b.example.org'", &[]);
+    check(
+        "[[mail.relay]]\nhost = 'a.example.org'\nusername = 'v'\npassword = 'p'",
+        &[],
+    );
+    check(
+        "[[mail.relay]]\nhost = 'b.example.org'\n[[mail.relay]]\ntls = 'none'\nserver = 'c'\nconnections = 3\nusername = 'u'",
+        &[
+            &format!(
+                "config.toml:{}: mail.relay.host: is missing for transport = \"smtp\"; write host = \"smtp.your-domain\"",
+                line + 2
+            ),
+            &format!(
+                "config.toml:{}: mail.relay.server: there is no such key; the relay's name is host",
+                line + 4
+            ),
+            &format!(
+                "config.toml:{}: mail.relay.connections: there is no such key; connections holds for all relays: write it in [mail]",
+                line + 5
+            ),
+            &format!(
+                "config.toml:{}: mail.relay.username: would go over the network unprotected with tls = \"none\"; set tls = \"starttls\" or \"implicit\", or remove username",
+                line + 6
+            ),
+        ],
+    );
+    check(
+        "[[mail.relay]]\nhost = 'a.example.org'\nusername = 'w'",
+        &[&format!(
+            "config.toml:{}: mail.relay.username: has no password; add password_file or password, or pass the systemd credential smtp-password-2",
+            line + 2
+        )],
+    );
+    check(
+        "[[mail.relay]]\nhost = 'b.example.org'\n[[mail.relay]]\nhost = 'b.example.org'",
+        &[&format!(
+            "config.toml:{}: mail.relay: b.example.org:587 is there already; name another server, or remove it",
+            line + 2
+        )],
+    );
+    check(
+        "[mail.relay]\nhost = 'b.example.org'",
+        &[&format!(
+            "config.toml:{line}: mail.relay: [mail.relay] has one bracket; write [[mail.relay]] with two, once for each"
+        )],
+    );
+}
+
+#[test]
+fn further_relays_have_names_passwords_and_changes_of_their_own() {
+    let text = "[mail]\nfrom = 'papers@example.org'\ntransport = 'smtp'\nhost = 'a.example.org'\nhello = 'me.example.org'\n\
+                stage_timeout_max = '1m'\nusername = 'u'\n\
+                [[mail.relay]]\nhost = 'a.example.org'\nusername = 'v'\n\
+                [[mail.relay]]\nhost = 'b.example.org'\nport = 2525\nstage_timeout_max = '2m'\n\
+                [[subscriber]]\nemail = 'ana@example.net'\nkeywords = ['x']\n";
+    let mut bench = Bench::new();
+    bench.write("credentials/smtp-password", "one\n");
+    bench.write("credentials/smtp-password-2", "two\n");
+    bench.environment.credentials_directory = Some(bench.path("credentials"));
+    let before = bench.load(text).unwrap().config;
+    let Transport::Smtp(relays) = &before.mail.transport else {
+        panic!("{:?}", before.mail.transport)
+    };
+    let shown: Vec<_> = relays
+        .iter()
+        .map(|relay| {
+            let password = relay
+                .credentials
+                .as_ref()
+                .map(|c| c.password.expose_secret().to_owned());
+            let hello = relay.hello.clone().unwrap();
+            (relay.name.as_str(), password, hello, relay.stage_timeout_max.as_secs())
+        })
+        .collect();
+    let me = || "me.example.org".to_owned();
+    assert_eq!(
+        shown,
+        [
+            ("a.example.org:587", Some("one".to_owned()), me(), 60),
+            ("v@a.example.org:587", Some("two".to_owned()), me(), 60),
+            ("b.example.org:2525", None, me(), 120),
+        ]
+    );
+    bench.write("credentials/smtp-password-2", "changed\n");
+    let after = bench.load(text.replace("port = 2525", "port = 2526")).unwrap().config;
+    assert_eq!(
+        diff(&before, &after).lines,
+        [
+            "mail.relay 3: b.example.org:2525, tls starttls, hello me.example.org, stage_timeout_max 2m becomes \
+             b.example.org:2526, tls starttls, hello me.example.org, stage_timeout_max 2m",
+            "mail: another password",
+        ]
+    );
+}
+
+#[test]
 fn the_port_follows_from_tls() {
     let port = |tls: &str| {
         let keys = format!("[mail]\ntransport = 'smtp'\nhost = 'smtp.bücher.example'\ntls = '{tls}'\n");
         let config = config(&LEAST.replace("[mail]\n", &keys));
         match config.mail.transport {
-            Transport::Smtp(relay) => (relay.port, relay.host),
+            Transport::Smtp(relays) => (relays.first.port, relays.first.host),
             other => panic!("{other:?}"),
         }
     };
@@ -987,6 +1090,7 @@ fn every_commented_key_of_the_shipped_file_can_be_used_and_shows_its_default() {
     bench.write("templates/digest.txt.j2", "");
     bench.write("relay-ca.pem", "");
     bench.write("smtp-password", "hunter2\n");
+    bench.write("smtp-password-2", "hunter3\n");
     bench.write("database-password", "hunter2\n");
     bench.write("database-ca.pem", "");
     for file in ["dkim.pem", "dkim-ed25519.pem"] {
@@ -1036,7 +1140,8 @@ fn every_commented_key_of_the_shipped_file_can_be_used_and_shows_its_default() {
         }
     }
     // Every key that is known stands in the file.
-    for key in full.keys() {
+    let is_whole_table = |key: &&String| key.starts_with("mail.relay ");
+    for key in full.keys().filter(|key| !is_whole_table(key)) {
         let name = key.rsplit('.').next().unwrap();
         let stands = uncommented.iter().any(|line| line.starts_with(&format!("{name} = ")));
         assert!(stands, "{key} is missing in config.toml");

@@ -4,6 +4,7 @@
 //! relay may take the mail is committed before DATA, and the outcome right after the reply. A process that
 //! dies anywhere leaves a state from which it is known whether the mail may have been accepted.
 
+mod failover;
 mod settle;
 mod transport;
 
@@ -11,7 +12,7 @@ use std::{
     collections::{HashSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -19,11 +20,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use self::settle::is_relay_trouble;
 #[cfg(test)]
 pub(crate) use self::transport::Scripted;
+use self::{failover::Failover, settle::is_relay_trouble};
 pub use self::{
-    settle::{Policy, Settlement, in_words, settle, stage_name},
+    settle::{Policy, Settlement, attempt_in_words, in_words, settle, stage_name},
     transport::{Courier, Transport, Way},
 };
 use crate::{
@@ -34,8 +35,8 @@ use crate::{
     },
     metrics::{self, Metrics},
     model::{
-        DigestId, DigestKind, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage, SubscriberState,
-        Suppression, VersionedId, Welcome, WorkerId,
+        Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage,
+        SubscriberState, Suppression, VersionedId, Welcome, WorkerId,
     },
     roster::{self, masked},
     store::{self, Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, Versioned, documents},
@@ -45,8 +46,6 @@ use crate::{
 const LEASE_TTL: TimeDelta = TimeDelta::minutes(45);
 /// How many digests are leased together: one write for all of them.
 const LEASED_TOGETHER: usize = 8;
-/// After this many failures of the relay running, the pump stops and tries again later.
-const BREAKER_FAILURES: u32 = 3;
 /// A digest that waits for its papers' text is looked at again after this.
 const TEXTS_RETRY: TimeDelta = TimeDelta::minutes(30);
 /// After this it is held for the operator.
@@ -102,7 +101,7 @@ pub struct Delivered {
 /// Sends everything that is due at `horizon`, each digest once, until nothing is left, the relay is in
 /// trouble, or `stop` is cancelled. A dialogue that has begun is always brought to its end.
 pub async fn deliver(ctx: &Context, horizon: DateTime<Utc>, stop: &CancellationToken) -> Result<Delivered, StoreError> {
-    let turn = Turn::default();
+    let turn = Turn::new(Failover::load(ctx).await?);
     let pace = Mutex::new(Pace::new(ctx.settings.messages_per_minute));
     ctx.transport.allow_login().await;
     cancel_unwanted(ctx, horizon).await?;
@@ -116,14 +115,26 @@ pub async fn deliver(ctx: &Context, horizon: DateTime<Utc>, stop: &CancellationT
 }
 
 /// What the couriers of one turn share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
+    failover: Failover,
     /// Leased, and not yet in anybody's hands.
     ready: Mutex<VecDeque<Versioned<OutboxEntry>>>,
     delivered: Mutex<Delivered>,
     attempted: Mutex<HashSet<DigestId>>,
-    failures_running: AtomicU32,
     is_broken: AtomicBool,
+}
+
+impl Turn {
+    fn new(failover: Failover) -> Self {
+        Self {
+            failover,
+            ready: Mutex::default(),
+            delivered: Mutex::default(),
+            attempted: Mutex::default(),
+            is_broken: AtomicBool::new(false),
+        }
+    }
 }
 
 async fn courier(
@@ -200,7 +211,7 @@ async fn attempt(
         look_at(ctx, &entry.value.digest),
         store::papers_of(&*ctx.store, &entry.value.digest),
     )?;
-    let mut state = match looked_at {
+    let state = match looked_at {
         Addressee::Wanted(state) => *state,
         Addressee::Cancelled(why) => return cancel(ctx, entry, why).await,
     };
@@ -214,8 +225,7 @@ async fn attempt(
         turn.delivered.lock().await.unconfirmed += 1;
         return unless_overtaken(ctx, entry).await;
     }
-    let (digest, message_id) = (entry.value.digest.clone(), entry.value.message_id.clone());
-    let outcome;
+    let digest = entry.value.digest.clone();
     let n_missing = digest
         .papers()
         .filter(|paper| {
@@ -229,58 +239,35 @@ async fn attempt(
     if n_missing > 0 {
         return wait_for_texts(ctx, entry, n_missing, turn).await;
     }
-    match ctx.composer.compose(&digest, &message_id, &papers) {
+    let handed_over = match ctx.composer.compose(&digest, &entry.value.message_id, &papers) {
         Ok(composed) => {
             fingerprint(ctx, &mut entry.value, &composed);
-            // The store hands the entry on: what is committed before DATA has a newer revision.
-            let slot = Mutex::new(entry);
-            let fresh = Mutex::new(state);
-            let before_data = async {
-                let mut entry = slot.lock().await;
-                entry.value.begin_data();
-                ctx.store
-                    .commit(Batch {
-                        entries: vec![entry.clone()],
-                        ..Batch::default()
-                    })
-                    .await?;
-                entry.revision += 1;
-                // Asked again after that is written. Whoever suppresses an address writes first and then looks for
-                // messages in hand: so either it is seen here, or the message is seen there.
-                match look_at(ctx, &entry.value.digest).await? {
-                    Addressee::Cancelled(why) => Err(Halt::Cancelled(why)),
-                    Addressee::Wanted(state) => {
-                        *fresh.lock().await = *state;
-                        Ok(())
-                    }
-                }
-            };
-            let sent = courier
-                .send(&digest, &message_id, &ctx.composer.keys, &composed.bytes, before_data)
-                .await;
-            entry = slot.into_inner();
-            state = fresh.into_inner();
-            outcome = match sent {
-                Ok(outcome) => outcome,
-                Err(Halt::Cancelled(why)) => return cancel(ctx, entry, why).await,
-                Err(Halt::Store(StoreError::Conflict(_))) => {
-                    overtaken(&digest.id);
-                    return Ok(());
-                }
-                Err(Halt::Store(error)) => return Err(error),
-            };
+            hand_over(ctx, courier, turn, entry, state, &composed.bytes).await?
         }
         Err(error) => {
             let reply = format!("it could not be made: {error}");
-            outcome = Outcome::PermanentMessage {
+            let outcome = Outcome::PermanentMessage {
                 stage: Stage::Body,
                 reply,
             };
+            ctx.metrics.attempted(counted(&outcome));
+            let attempt = Attempt {
+                at: began,
+                outcome,
+                relay: None,
+            };
+            HandedOver::Tried(Box::new((entry, state, attempt)))
         }
-    }
-    ctx.metrics.attempted(counted(&outcome));
-    watch_the_relay(turn, &outcome).await;
-    let Some(settlement) = conclude(ctx, entry, state, &outcome, began).await? else {
+    };
+    let (entry, state, attempt) = match handed_over {
+        HandedOver::Tried(tried) => *tried,
+        HandedOver::Cancelled(entry, why) => return cancel(ctx, *entry, why).await,
+        HandedOver::Overtaken => {
+            overtaken(&digest.id);
+            return Ok(());
+        }
+    };
+    let Some(settlement) = conclude(ctx, entry, state, &attempt).await? else {
         return Ok(());
     };
     let mut delivered = turn.delivered.lock().await;
@@ -291,6 +278,97 @@ async fn attempt(
         Settlement::Returned | Settlement::Split | Settlement::Undeliverable => delivered.failed += 1,
     }
     Ok(())
+}
+
+/// How far a message came.
+enum HandedOver {
+    /// What the last attempt came to; with the entry and the subscriber's state as they are by then.
+    Tried(Box<(Versioned<OutboxEntry>, Versioned<SubscriberState>, Attempt)>),
+    /// It must not go any more.
+    Cancelled(Box<Versioned<OutboxEntry>>, &'static str),
+    /// Another worker has it.
+    Overtaken,
+}
+
+/// Hands a message to the first relay that is not at rest, and to the next if that one fails for all mails: one after
+/// the other, under one lease. What the one before came to is on the disk before the next is dialled.
+async fn hand_over(
+    ctx: &Context,
+    courier: &mut Courier<'_>,
+    turn: &Turn,
+    entry: Versioned<OutboxEntry>,
+    state: Versioned<SubscriberState>,
+    bytes: &[u8],
+) -> Result<HandedOver, StoreError> {
+    let (digest, message_id) = (entry.value.digest.clone(), entry.value.message_id.clone());
+    // The store hands the entry on: what is committed before DATA has a newer revision.
+    let slot = Mutex::new(entry);
+    let fresh = Mutex::new(state);
+    let mut relay = turn.failover.choose(0, ctx.clock.now()).await.unwrap_or(0);
+    loop {
+        let at = ctx.clock.now();
+        let before_data = async {
+            let mut entry = slot.lock().await;
+            entry.value.begin_data();
+            ctx.store
+                .commit(Batch {
+                    entries: vec![entry.clone()],
+                    ..Batch::default()
+                })
+                .await?;
+            entry.revision += 1;
+            // Asked again after that is written. Whoever suppresses an address writes first and then looks for
+            // messages in hand: so either it is seen here, or the message is seen there.
+            match look_at(ctx, &entry.value.digest).await? {
+                Addressee::Cancelled(why) => Err(Halt::Cancelled(why)),
+                Addressee::Wanted(state) => {
+                    *fresh.lock().await = *state;
+                    Ok(())
+                }
+            }
+        };
+        let sent = courier
+            .send(relay, &digest, &message_id, &ctx.composer.keys, bytes, before_data)
+            .await;
+        let outcome = match sent {
+            Ok(outcome) => outcome,
+            Err(Halt::Cancelled(why)) => return Ok(HandedOver::Cancelled(Box::new(slot.into_inner()), why)),
+            Err(Halt::Store(StoreError::Conflict(_))) => return Ok(HandedOver::Overtaken),
+            Err(Halt::Store(error)) => return Err(error),
+        };
+        ctx.metrics.attempted(counted(&outcome));
+        if turn.failover.note(ctx, relay, &outcome).await? {
+            turn.is_broken.store(true, Ordering::Relaxed);
+            let mut delivered = turn.delivered.lock().await;
+            delivered.stopped.get_or_insert_with(|| in_words(&outcome));
+        }
+        let is_trouble = is_relay_trouble(&outcome);
+        let attempt = Attempt {
+            at,
+            outcome,
+            relay: turn.failover.name(relay),
+        };
+        let next = match is_trouble {
+            true => turn.failover.choose(relay + 1, ctx.clock.now()).await,
+            false => None,
+        };
+        let Some(next) = next else {
+            let tried = (slot.into_inner(), fresh.into_inner(), attempt);
+            return Ok(HandedOver::Tried(Box::new(tried)));
+        };
+        let mut entry = slot.lock().await;
+        entry.value.go_on(attempt, LEASE_TTL);
+        let batch = Batch {
+            entries: vec![entry.clone()],
+            ..Batch::default()
+        };
+        match ctx.store.commit(batch).await {
+            Err(StoreError::Conflict(_)) => return Ok(HandedOver::Overtaken),
+            done => done?,
+        }
+        entry.revision += 1;
+        relay = next;
+    }
 }
 
 /// Puts a digest off of whose papers the text is not stored, as after a recovery: sent without it, the mail would
@@ -363,33 +441,15 @@ fn counted(outcome: &Outcome) -> metrics::Attempt {
     }
 }
 
-/// Counts failures of the relay and breaks the turn when they run on; a configuration error breaks it at once.
-async fn watch_the_relay(turn: &Turn, outcome: &Outcome) {
-    if !is_relay_trouble(outcome) {
-        turn.failures_running.store(0, Ordering::Relaxed);
-        return;
-    }
-    let n_running = turn.failures_running.fetch_add(1, Ordering::Relaxed) + 1;
-    let is_configuration = matches!(outcome, Outcome::Configuration { .. });
-    if is_configuration || n_running >= BREAKER_FAILURES {
-        turn.is_broken.store(true, Ordering::Relaxed);
-        turn.delivered
-            .lock()
-            .await
-            .stopped
-            .get_or_insert_with(|| in_words(outcome));
-    }
-}
-
 /// Writes the outcome: entry, subscriber and, on evidence, a suppression in one batch. `None` if the digest is another
 /// worker's by now, and the outcome with it.
 async fn conclude(
     ctx: &Context,
     own: Versioned<OutboxEntry>,
     state: Versioned<SubscriberState>,
-    outcome: &Outcome,
-    began: DateTime<Utc>,
+    attempt: &Attempt,
 ) -> Result<Option<Settlement>, StoreError> {
+    let outcome = &attempt.outcome;
     let now = ctx.clock.now();
     let (mut entry, mut state) = (own, Some(state));
     for _ in 0..CONFLICTS_MAX {
@@ -398,14 +458,7 @@ async fn conclude(
             Some(state) => state,
             None => subscriber(ctx, &entry.value.digest.id).await?,
         };
-        let (settlement, suppression) = settle(
-            &mut entry.value,
-            &mut state.value,
-            outcome,
-            ctx.settings.policy,
-            began,
-            now,
-        );
+        let (settlement, suppression) = settle(&mut entry.value, &mut state.value, attempt, ctx.settings.policy, now);
         let mut batch = Batch::default();
         if settlement == Settlement::Split {
             batch.entries.extend(halves(ctx, &entry.value, &mut state.value, now));
@@ -423,7 +476,7 @@ async fn conclude(
             },
             Err(error) => return Err(error),
             Ok(()) => {
-                log(&written, outcome, &settlement, suppression.as_ref());
+                log(&written, attempt, &settlement, suppression.as_ref());
                 return Ok(Some(settlement));
             }
         }
@@ -484,9 +537,9 @@ async fn unless_overtaken(ctx: &Context, entry: Versioned<OutboxEntry>) -> Resul
     }
 }
 
-fn log(entry: &OutboxEntry, outcome: &Outcome, settlement: &Settlement, suppression: Option<&Suppression>) {
+fn log(entry: &OutboxEntry, attempt: &Attempt, settlement: &Settlement, suppression: Option<&Suppression>) {
     let (subscriber, digest) = (masked(&entry.digest.id.subscriber), entry.digest.id.number);
-    let (attempt, words) = (entry.n_attempts, in_words(outcome));
+    let (attempt, words) = (entry.n_attempts, attempt_in_words(attempt));
     match settlement {
         Settlement::Accepted => tracing::info!(
             subscriber.id = subscriber,

@@ -44,24 +44,20 @@ pub enum Settlement {
     Undeliverable,
 }
 
-/// Applies an outcome to the entry and to its subscriber's state. The caller writes both in one batch.
+/// Applies what an attempt came to, to the entry and to its subscriber's state. The caller writes both in one batch.
 ///
 /// Returns what became of the digest, and the suppression that the evidence calls for, if any.
 pub fn settle(
     entry: &mut OutboxEntry,
     state: &mut SubscriberState,
-    outcome: &Outcome,
+    attempt: &Attempt,
     policy: Policy,
-    began: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> (Settlement, Option<Suppression>) {
     let number = entry.digest.id.number;
-    entry.push_attempt(Attempt {
-        at: began,
-        outcome: outcome.clone(),
-    });
+    entry.push_attempt(attempt.clone());
     let mut suppression = None;
-    let settlement = match outcome {
+    let settlement = match &attempt.outcome {
         Outcome::Accepted { reply } => {
             state.accept(number);
             if policy.keep_versions {
@@ -133,6 +129,14 @@ pub(super) fn is_relay_trouble(outcome: &Outcome) -> bool {
         | Outcome::TransientRecipient { .. }
         | Outcome::PermanentRecipient { .. }
         | Outcome::PermanentMessage { .. } => false,
+    }
+}
+
+/// What an attempt came to, in one line; with the relay, where there are several.
+pub fn attempt_in_words(attempt: &Attempt) -> String {
+    match &attempt.relay {
+        Some(relay) => format!("through {relay}: {}", in_words(&attempt.outcome)),
+        None => in_words(&attempt.outcome),
     }
 }
 

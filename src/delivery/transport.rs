@@ -1,9 +1,10 @@
-//! Who takes a mail: an SMTP relay, the local `sendmail`, or a Maildir.
+//! Who takes a mail: SMTP relays, the local `sendmail`, or a Maildir.
 
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use super::settle::is_relay_trouble;
 use crate::{
     mail::{envelope::Envelope, maildir, relay, sendmail::Sendmail},
     model::{DigestRecord, Outcome},
@@ -23,8 +24,8 @@ pub struct Transport {
 /// The ways there are.
 #[derive(Debug)]
 pub enum Way {
-    /// A relay.
-    Smtp(relay::Relay),
+    /// Relays, in the order in which they are tried.
+    Smtp(Vec<relay::Relay>),
     /// The local mail system.
     Sendmail(Sendmail),
     /// A folder.
@@ -53,7 +54,11 @@ pub struct Courier<'t> {
 
 #[derive(Debug)]
 enum Hand<'t> {
-    Smtp(Box<relay::RelayConnection>),
+    Smtp {
+        relays: Vec<relay::RelayConnection>,
+        /// The one that took the latest message that is no digest, or failed last.
+        latest: usize,
+    },
     Sendmail(&'t Sendmail),
     Maildir(&'t Path),
     #[cfg(test)]
@@ -75,9 +80,18 @@ impl Transport {
         &self.way
     }
 
+    /// What the ways out are called in messages, in the order in which they are tried. Only relays can be several.
+    pub fn names(&self) -> Vec<String> {
+        match &self.way {
+            Way::Smtp(relays) => relays.iter().map(|relay| relay.name().to_owned()).collect(),
+            _ => vec![self.in_words()],
+        }
+    }
+
     /// The way out, for people.
     pub fn in_words(&self) -> String {
         match &self.way {
+            Way::Smtp(relays) if relays.len() > 1 => format!("one of the relays {}", self.names().join(", ")),
             Way::Smtp(_) => "the relay".to_owned(),
             Way::Sendmail(sendmail) => sendmail.program.display().to_string(),
             Way::Maildir(folder) => format!("the Maildir {}", folder.display()),
@@ -86,17 +100,19 @@ impl Transport {
         }
     }
 
-    /// Lets a relay try the login again that it refused before: once per turn of the pump, not once per mail.
+    /// Lets relays try the login again that they refused before: once per turn of the pump, not once per mail.
     pub async fn allow_login(&self) {
-        if let Way::Smtp(relay) = &self.way {
-            relay.allow_login().await;
+        if let Way::Smtp(relays) = &self.way {
+            for relay in relays {
+                relay.allow_login().await;
+            }
         }
     }
 
-    /// Tries the way out without sending anything. The steps in words, or why it cannot work.
-    pub async fn probe(&self) -> Result<String, String> {
+    /// Tries one way out of [`Self::names`] without sending anything. The steps in words, or why it cannot work.
+    pub async fn probe(&self, relay: usize) -> Result<String, String> {
         match &self.way {
-            Way::Smtp(relay) => relay
+            Way::Smtp(relays) => relays[relay]
                 .probe()
                 .await
                 .map(|steps| steps.join("; "))
@@ -115,7 +131,10 @@ impl Transport {
     /// A new worker's end: a connection of its own, made when it is first needed.
     pub fn courier(&self) -> Courier<'_> {
         let hand = match &self.way {
-            Way::Smtp(relay) => Hand::Smtp(Box::new(relay.open())),
+            Way::Smtp(relays) => Hand::Smtp {
+                relays: relays.iter().map(relay::Relay::open).collect(),
+                latest: 0,
+            },
             Way::Sendmail(sendmail) => Hand::Sendmail(sendmail),
             Way::Maildir(folder) => Hand::Maildir(folder),
             #[cfg(test)]
@@ -138,10 +157,11 @@ impl Transport {
 }
 
 impl Courier<'_> {
-    /// Sends one digest. `before_data` is awaited at the last moment at which the mail surely is not taken yet; its
+    /// Sends one digest through one of the ways of [`Transport::names`]. `before_data` is awaited at the last moment at which the mail surely is not taken yet; its
     /// error ends the attempt and comes back.
     pub async fn send<E>(
         &mut self,
+        relay: usize,
         digest: &DigestRecord,
         message_id: &str,
         keys: &Keys,
@@ -149,18 +169,18 @@ impl Courier<'_> {
         before_data: impl Future<Output = Result<(), E>>,
     ) -> Result<Outcome, E> {
         let sender = self.transport.sender(digest, keys);
-        self.send_from(
-            &sender,
-            &digest.address,
+        let message = Message {
+            sender: &sender,
+            recipient: &digest.address,
             message_id,
-            digest.frozen_at,
+            date: digest.frozen_at,
             bytes,
-            before_data,
-        )
-        .await
+        };
+        self.send_from(relay, &message, before_data).await
     }
 
-    /// Sends one message that is no digest: a test or a report. It is not repeated, so nothing is recorded.
+    /// Sends one message that is no digest, a test or a report, through the first relay that does not fail for all
+    /// mails. It is not repeated, so nothing is recorded.
     pub async fn send_notice(
         &mut self,
         recipient: &str,
@@ -169,28 +189,46 @@ impl Courier<'_> {
         bytes: &[u8],
     ) -> Outcome {
         let sender = self.transport.envelope_sender.clone();
-        let nothing = async { Ok::<(), std::convert::Infallible>(()) };
-        match self
-            .send_from(&sender, recipient, message_id, date, bytes, nothing)
-            .await
-        {
-            Ok(outcome) => outcome,
-            Err(never) => match never {},
+        let message = Message {
+            sender: &sender,
+            recipient,
+            message_id,
+            date,
+            bytes,
+        };
+        loop {
+            let relay = match &self.hand {
+                Hand::Smtp { latest, .. } => *latest,
+                _ => 0,
+            };
+            let nothing = async { Ok::<(), std::convert::Infallible>(()) };
+            let outcome = match self.send_from(relay, &message, nothing).await {
+                Ok(outcome) => outcome,
+                Err(never) => match never {},
+            };
+            match &mut self.hand {
+                Hand::Smtp { relays, latest } if is_relay_trouble(&outcome) && relay + 1 < relays.len() => *latest += 1,
+                _ => return outcome,
+            }
         }
     }
 
     async fn send_from<E>(
         &mut self,
-        sender: &str,
-        recipient: &str,
-        message_id: &str,
-        date: DateTime<Utc>,
-        bytes: &[u8],
+        relay: usize,
+        message: &Message<'_>,
         before_data: impl Future<Output = Result<(), E>>,
     ) -> Result<Outcome, E> {
+        let Message {
+            sender,
+            recipient,
+            message_id,
+            date,
+            bytes,
+        } = *message;
         match &mut self.hand {
-            Hand::Smtp(connection) => match Envelope::new(sender, recipient) {
-                Ok(envelope) => connection.send(&envelope, bytes, before_data).await,
+            Hand::Smtp { relays, .. } => match Envelope::new(sender, recipient) {
+                Ok(envelope) => relays[relay].send(&envelope, bytes, before_data).await,
                 Err(error) => Ok(error.outcome()),
             },
             Hand::Sendmail(sendmail) => {
@@ -217,23 +255,48 @@ impl Courier<'_> {
         }
     }
 
-    /// The steps of the latest dialogue with a relay, in words.
+    /// The steps of the latest dialogues, in words: with more than one relay, each step names its own.
     pub fn dialogue(&self) -> Vec<String> {
         match &self.hand {
-            Hand::Smtp(connection) => connection.dialogue_in_words(),
+            Hand::Smtp { relays, .. } => relays
+                .iter()
+                .flat_map(|relay| {
+                    let name = if relays.len() > 1 {
+                        format!("{}: ", relay.relay().name())
+                    } else {
+                        String::new()
+                    };
+                    let steps = relay.dialogue_in_words().into_iter();
+                    steps.map(move |step| format!("{name}{step}"))
+                })
+                .collect(),
             Hand::Sendmail(_) | Hand::Maildir(_) => Vec::new(),
             #[cfg(test)]
             Hand::Script(_) => Vec::new(),
         }
     }
 
-    /// Takes leave of the relay.
+    /// Takes leave of the relays.
     pub async fn close(self) {
         match self.hand {
-            Hand::Smtp(connection) => connection.close().await,
+            Hand::Smtp { relays, .. } => {
+                for relay in relays {
+                    relay.close().await;
+                }
+            }
             Hand::Sendmail(_) | Hand::Maildir(_) => {}
             #[cfg(test)]
             Hand::Script(_) => {}
         }
     }
+}
+
+/// What is to be sent, and to whom.
+#[derive(Debug, Clone, Copy)]
+struct Message<'m> {
+    sender: &'m str,
+    recipient: &'m str,
+    message_id: &'m str,
+    date: DateTime<Utc>,
+    bytes: &'m [u8],
 }

@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{StatusCode, Url, header};
 
-use super::gate::{Effect, EnterError, Gate};
+use super::{
+    drift,
+    gate::{Effect, EnterError, Gate},
+};
 use crate::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
     metrics::{Metrics, Request},
     store::StoreError,
 };
@@ -39,8 +42,6 @@ pub struct ClientSettings {
 pub struct Answer {
     /// The body after decompression.
     pub body: Vec<u8>,
-    /// The server's `Date`, to compare clocks with.
-    pub date: Option<DateTime<Utc>>,
 }
 
 /// Why a request brought nothing usable.
@@ -148,7 +149,8 @@ impl Client {
             Err(EnterError::Store(error)) => return Err(error.into()),
         };
         let timeout = timeout.max(Duration::from_millis(1));
-        let result = match tokio::time::timeout(timeout, self.ask(url)).await {
+        let mut ahead = None;
+        let result = match tokio::time::timeout(timeout, self.ask(url, &mut ahead)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(FetchError::Broken(format!(
                 "it took longer than {}",
@@ -156,21 +158,29 @@ impl Client {
             ))),
         };
         self.metrics.requested(counted(&result));
-        turn.leave(effect(&result, self.settings.retry_delay)).await?;
+        turn.leave(effect(&result, self.settings.retry_delay), ahead).await?;
         result
     }
 
-    async fn ask(&self, url: Url) -> Result<Answer, FetchError> {
+    /// Asks, and notes how far the machine's clock is `ahead` of the server's, if the answer tells.
+    async fn ask(&self, url: Url, ahead: &mut Option<TimeDelta>) -> Result<Answer, FetchError> {
+        let asked = SystemClock.now();
         let mut response = self.http.get(url).send().await.map_err(|error| broken(&error))?;
+        let answered = SystemClock.now();
         let status = response.status();
         let date = response
             .headers()
             .get(header::DATE)
             .and_then(|value| DateTime::parse_from_rfc2822(value.to_str().ok()?).ok())
             .map(|date| date.to_utc());
+        let age = response
+            .headers()
+            .get(header::AGE)
+            .map(|value| value.to_str().unwrap_or_default());
+        *ahead = drift::ahead(date, age, asked, answered);
         if status == StatusCode::OK {
             let body = self.read(&mut response, self.settings.response_bytes_max).await?;
-            return Ok(Answer { body, date });
+            return Ok(Answer { body });
         }
         let retry_after = response
             .headers()
@@ -266,9 +276,7 @@ fn retry_after(value: &str, date: Option<DateTime<Utc>>) -> Option<Duration> {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
             let until = DateTime::parse_from_rfc2822(value.trim()).ok()?.to_utc();
-            (until - date.unwrap_or_else(|| crate::clock::SystemClock.now()))
-                .to_std()
-                .ok()?
+            (until - date.unwrap_or_else(|| SystemClock.now())).to_std().ok()?
         }
     };
     (!delay.is_zero()).then(|| delay.min(RETRY_AFTER_MAX))

@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::drift;
 use crate::store::{Batch, DocumentKind, Store, StoreError, Versioned, documents};
 
 const KEY: &str = "arxiv";
@@ -39,6 +40,18 @@ pub struct GateState {
     /// The request that is under way, where several workers share the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_way: Option<UnderWay>,
+    /// By how many seconds the machine's clock is ahead of arXiv's (less than 0: behind), where the latest answer that
+    /// told showed them too far apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_s: Option<i64>,
+}
+
+impl GateState {
+    /// What is wrong with the machine's clock, in words.
+    pub fn clock_trouble(&self) -> Option<String> {
+        let ahead = self.clock_ahead_s.and_then(TimeDelta::try_seconds)?;
+        Some(drift::in_words(ahead))
+    }
 }
 
 /// A request that has begun and whose answer has not ended: nobody else asks meanwhile.
@@ -203,14 +216,22 @@ impl Gate {
 }
 
 impl Turn<'_> {
-    /// Notes that the answer has ended and what it means for the next requests.
-    pub async fn leave(self, effect: Effect) -> Result<(), StoreError> {
+    /// Notes that the answer has ended, what it means for the next requests, and how far the machine's clock is `ahead`
+    /// of arXiv's, if it told.
+    pub async fn leave(self, effect: Effect, ahead: Option<TimeDelta>) -> Result<(), StoreError> {
         let state = self.gate.state().await?;
         let now = self.gate.store.shared_now().await?;
+        let clock_ahead_s = ahead.map(|ahead| (ahead.abs() > drift::APART_MAX).then(|| ahead.num_seconds()));
+        if let (Some(Some(_)), None, Some(ahead)) = (clock_ahead_s, state.value.clock_ahead_s, ahead) {
+            tracing::warn!("{}", drift::in_words(ahead));
+        }
         self.gate
             .note(state, |state| {
                 state.last_request = Some(now);
                 state.under_way.take_if(|request| request.gate == self.gate.name);
+                if let Some(clock_ahead_s) = clock_ahead_s {
+                    state.clock_ahead_s = clock_ahead_s;
+                }
                 match &effect {
                     Effect::Open => {}
                     Effect::Reopen => open(state),

@@ -4,6 +4,7 @@ mod asking;
 mod book;
 pub mod client;
 mod deep;
+pub mod drift;
 mod fallback;
 pub mod gate;
 mod harvest;

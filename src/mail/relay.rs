@@ -32,6 +32,8 @@ const HELLO_BYTES_MAX: usize = 255;
 /// What the configuration says about the relay.
 #[derive(Debug, Clone)]
 pub struct RelaySettings {
+    /// What it is called in messages.
+    pub name: String,
     /// Host name or address.
     pub host: String,
     /// TCP port.
@@ -79,6 +81,7 @@ pub struct Relay {
 
 #[derive(Debug)]
 struct Shared {
+    name: String,
     endpoint: Endpoint,
     login: Option<Login>,
     /// What the login came to when it was refused. The lock is held while logging in, so that connections that open
@@ -137,6 +140,7 @@ impl Relay {
         };
         Ok(Self {
             shared: Arc::new(Shared {
+                name: settings.name,
                 endpoint: Endpoint {
                     host,
                     port: settings.port,
@@ -149,6 +153,11 @@ impl Relay {
                 login_refusal: Mutex::new(None),
             }),
         })
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> &str {
+        &self.shared.name
     }
 
     /// A connection for one worker. It connects with the first message.
@@ -255,6 +264,11 @@ impl RelayConnection {
         }
     }
 
+    /// The relay that it leads to.
+    pub fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
     /// The steps of the latest message, or of opening the connection for it.
     pub fn dialogue(&self) -> &[Step] {
         self.dialogue.steps()
@@ -358,6 +372,7 @@ mod tests {
 
     fn settings(host: &str, tls: TlsMode) -> RelaySettings {
         RelaySettings {
+            name: host.to_owned(),
             host: host.to_owned(),
             port: 25,
             tls,

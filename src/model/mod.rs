@@ -8,6 +8,7 @@ mod identifier;
 mod ledger;
 mod outbox;
 mod paper;
+mod relay;
 mod silence;
 mod slot;
 mod subscriber;
@@ -21,6 +22,7 @@ pub use outbox::{
     PaperRecord, SectionRecord, Shown, Stage,
 };
 pub use paper::{Author, Paper};
+pub use relay::{RelayFailure, RelayTrouble};
 pub use silence::Silence;
 pub use slot::{Slot, WorkerId};
 pub use subscriber::{Definition, SubscriberId, Term, TermKind};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{ArxivId, CoverageNote, SubscriberId, Term, WorkerId};
@@ -246,6 +246,9 @@ pub struct Attempt {
     pub at: DateTime<Utc>,
     /// What it came to.
     pub outcome: Outcome,
+    /// Through which relay, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
 }
 
 /// Why an entry is over without having been accepted.
@@ -389,6 +392,16 @@ impl OutboxEntry {
         }
     }
 
+    /// Notes an attempt that surely did not send the message, and goes on under the same lease for `ttl` longer: the
+    /// message is handed to another relay.
+    pub fn go_on(&mut self, attempt: Attempt, ttl: TimeDelta) {
+        self.push_attempt(attempt);
+        if let EntryState::Leased(lease) = &mut self.state {
+            lease.data_begun = false;
+            lease.until += ttl;
+        }
+    }
+
     /// Appends an attempt, forgets the oldest beyond [`Self::ATTEMPTS_KEPT`], and counts it if it was unconfirmed.
     pub fn push_attempt(&mut self, attempt: Attempt) {
         if matches!(attempt.outcome, Outcome::Unconfirmed { .. }) {
@@ -422,6 +435,7 @@ impl OutboxEntry {
         self.push_attempt(Attempt {
             at,
             outcome: Outcome::Unconfirmed { reply },
+            relay: None,
         });
         if self.n_unconfirmed < Self::UNCONFIRMED_MAX {
             return Some(LeaseEnd::Unconfirmed);
@@ -522,6 +536,7 @@ mod tests {
                     stage: Stage::Connect,
                     reply: "refused".into(),
                 },
+                relay: None,
             });
         }
         assert_eq!(entry.attempts.len(), OutboxEntry::ATTEMPTS_KEPT);

@@ -605,6 +605,7 @@ async fn only_what_is_on_its_way_is_in_the_index(subject: &mut dyn Subject) {
         entry.push_attempt(Attempt {
             at: at(7),
             outcome: Outcome::Accepted { reply: reply.clone() },
+            relay: None,
         });
         entry.state = EntryState::Accepted { at: at(8), reply };
     };

@@ -2,7 +2,7 @@
 //! of yesterday cannot know.
 //!
 //! That is: each digest whose message is about to be sent, with all that it holds; what became of it; the papers' text;
-//! suppressions and the gate's pauses; who was forgotten. Together with the export that was made when the file began, it tells after the
+//! suppressions and the gate's pauses; who was forgotten, and who is paused until when. Together with the export that was made when the file began, it tells after the
 //! loss of a store who has which paper. A line is a checksum and JSON, so that damage shows line by line.
 
 use std::{
@@ -47,15 +47,27 @@ enum Line {
     },
     /// All about this subscriber was deleted.
     Forgotten { subscriber: SubscriberId },
+    /// This subscriber is paused until then; `None`: no longer.
+    Paused {
+        subscriber: SubscriberId,
+        until: Option<DateTime<Utc>>,
+    },
 }
 
 /// An open journal.
 #[derive(Debug)]
-pub(super) struct Journal(File);
+pub(super) struct Journal {
+    file: File,
+    /// Who is paused, as export and journal tell it so far.
+    paused: Pauses,
+}
+
+/// Until when each paused subscriber gets nothing.
+pub(super) type Pauses = BTreeMap<SubscriberId, DateTime<Utc>>;
 
 impl Journal {
-    /// Opens or begins the file. A line that a crash cut off is ended, so that the next one stands alone.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens or begins the file, at a moment at which these are `paused`. A line that a crash cut off is ended, so that the next one stands alone.
+    pub(super) fn open(path: &Path, paused: Pauses) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -71,7 +83,7 @@ impl Journal {
             }
         }
         file.sync_all()?;
-        Ok(Self(file))
+        Ok(Self { file, paused })
     }
 
     /// Appends what a batch says. It is on the disk when this returns if a mail depends on it.
@@ -118,16 +130,29 @@ impl Journal {
                 push(&mut text, &line)?;
             }
         }
+        for state in &batch.subscribers {
+            let (subscriber, until) = (state.value.id.clone(), state.value.paused_until);
+            if self.paused.get(&subscriber).copied() == until {
+                continue;
+            }
+            must_last = true;
+            match until {
+                Some(until) => _ = self.paused.insert(subscriber.clone(), until),
+                None => _ = self.paused.remove(&subscriber),
+            }
+            push(&mut text, &Line::Paused { subscriber, until })?;
+        }
         for subscriber in &batch.subscribers_deleted {
             must_last = true;
             let subscriber = subscriber.clone();
+            self.paused.remove(&subscriber);
             push(&mut text, &Line::Forgotten { subscriber })?;
         }
         if !text.is_empty() {
-            self.0.write_all(&text)?;
+            self.file.write_all(&text)?;
         }
         if must_last {
-            self.0.sync_data()?;
+            self.file.sync_data()?;
         }
         Ok(())
     }
@@ -159,6 +184,8 @@ pub(super) struct Told {
     pub(super) papers: Vec<(Paper, DateTime<Utc>)>,
     /// Documents.
     pub(super) documents: BTreeMap<(DocumentKind, String), Option<serde_json::Value>>,
+    /// Until when subscribers are paused whose pause was changed.
+    pub(super) paused: BTreeMap<SubscriberId, Option<DateTime<Utc>>>,
     /// Subscribers who were forgotten.
     pub(super) forgotten: BTreeSet<SubscriberId>,
     /// Lines that cannot be read.
@@ -213,8 +240,10 @@ impl Told {
             }
             Line::Forgotten { subscriber } => {
                 self.digests.retain(|id, _| id.subscriber != subscriber);
+                self.paused.remove(&subscriber);
                 self.forgotten.insert(subscriber);
             }
+            Line::Paused { subscriber, until } => _ = self.paused.insert(subscriber, until),
         }
     }
 }
@@ -232,7 +261,7 @@ fn parse(line: &[u8]) -> Option<Line> {
 mod tests {
     use super::*;
     use crate::{
-        model::{Ending, WorkerId},
+        model::{Ending, SubscriberState, WorkerId},
         store::{
             Versioned,
             contract::{at, document, entry},
@@ -247,10 +276,41 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_noted_when_it_changes_and_only_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("since");
+        let id = |name: &str| SubscriberId(name.into());
+        let write = |journal: &mut Journal, name: &str, until| {
+            let mut state = SubscriberState::new(id(name));
+            state.paused_until = until;
+            let batch = Batch {
+                subscribers: vec![Versioned::new(state)],
+                ..Batch::default()
+            };
+            journal.note(&batch).unwrap();
+        };
+        let size = || std::fs::metadata(&path).unwrap().len();
+        let mut journal = Journal::open(&path, [(id("bo"), at(9))].into()).unwrap();
+        write(&mut journal, "ana", None);
+        write(&mut journal, "bo", Some(at(9)));
+        assert_eq!(size(), 0);
+        write(&mut journal, "ana", Some(at(5)));
+        let once = size();
+        assert!(once > 0);
+        write(&mut journal, "ana", Some(at(5)));
+        assert_eq!(size(), once);
+        write(&mut journal, "bo", None);
+        let mut told = Told::default();
+        told.read(&path).unwrap();
+        let expected = [(id("ana"), Some(at(5))), (id("bo"), None)];
+        assert_eq!(told.paused, expected.into());
+    }
+
+    #[test]
     fn the_last_word_on_each_digest_comes_back_and_damage_shows_line_by_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("since");
-        let mut journal = Journal::open(&path).unwrap();
+        let mut journal = Journal::open(&path, Pauses::new()).unwrap();
         let mut ana = entry("ana#1", at(0));
         journal.note(&batch(&ana)).unwrap();
         ana.lease(&WorkerId("w".into()), at(9));
@@ -293,7 +353,7 @@ mod tests {
         bytes[40] ^= 1;
         bytes.truncate(bytes.len() - 5);
         std::fs::write(&path, &bytes).unwrap();
-        let mut journal = Journal::open(&path).unwrap();
+        let mut journal = Journal::open(&path, Pauses::new()).unwrap();
         journal.note(&batch(&ana)).unwrap();
         let mut told = Told::default();
         told.read(&path).unwrap();

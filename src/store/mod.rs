@@ -31,6 +31,7 @@ mod journal;
 pub mod memory;
 pub mod postgres;
 pub mod recovery;
+pub mod relays;
 mod schema;
 pub mod sled;
 

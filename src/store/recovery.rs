@@ -74,7 +74,7 @@ impl Recovery {
         };
         format!(
             "the state was unusable ({}) and was restored from the export of {}; of the digests sent since then {} were \
-             accepted and {} are unconfirmed. Pauses set since then are to be set again.{honesty}{set_aside}",
+             accepted and {} are unconfirmed.{honesty}{set_aside}",
             self.why,
             self.exported.format("%F %H:%M UTC"),
             self.n_accepted,
@@ -212,7 +212,7 @@ async fn replay(
     for (id, fate) in told.digests {
         by_subscriber.entry(id.subscriber.clone()).or_default().push((id, fate));
     }
-    let mut everyone: BTreeSet<SubscriberId> = by_subscriber.keys().cloned().collect();
+    let mut everyone: BTreeSet<SubscriberId> = by_subscriber.keys().chain(told.paused.keys()).cloned().collect();
     if !is_whole {
         everyone.extend(store.subscriber_ids().await?);
     }
@@ -221,6 +221,9 @@ async fn replay(
     for chunk in everyone.chunks(TOGETHER) {
         let mut batch = Batch::default();
         for mut state in store.subscribers(chunk).await? {
+            if let Some(until) = told.paused.get(&state.value.id) {
+                state.value.paused_until = *until;
+            }
             for (id, fate) in by_subscriber.remove(&state.value.id).unwrap_or_default() {
                 let stored = store.entry(&id).await?;
                 let Some(entry) = apply(store, &mut state.value, stored, fate, now).await? else {

@@ -2,16 +2,19 @@
 //!
 //! sled 0.34 needs care (each point was measured): its `flush` is no fsync, so every commit ends with
 //! `fdatasync` on the file; values must be small (see `schema`); half-written snapshots keep it from opening;
-//! a damaged log makes it panic; after an error its handle must not be used again. So every call runs as a
-//! closure on the owner thread, where a panic is caught, and the first failure of the database makes the store
-//! refuse everything after it.
+//! a damaged log makes it panic; after an error its handle must not be used again, and whoever waited for what could
+//! not be written may wait for ever. So every call runs as a closure on the owner thread, where a panic is caught, its
+//! answer is waited for within a limit, and the first failure of the database makes the store refuse everything after it.
 
 use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -37,6 +40,11 @@ use table::{Fault, Table, Tables};
 
 /// How long opening waits for another process to end: a restart may overlap with the former life.
 pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How long an answer of the database is waited for. Reading all of a large state takes some seconds; a disk that does
+/// not answer within this time has failed, and systemd starts the service anew.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether the database is closed.
+const CLOSE_POLL: Duration = Duration::from_millis(2);
 
 /// An opened store, and what was found.
 #[derive(Debug)]
@@ -62,13 +70,17 @@ pub struct FormerLife {
     pub held: Vec<DigestId>,
 }
 
-/// The store in a folder of its own. Dropping it waits until what was begun is written.
+/// The store in a folder of its own. Dropping it waits until what was begun is written, unless the disk has stopped
+/// answering.
 #[derive(Debug)]
 pub struct SledStore {
     place: String,
     /// `None` only while dropping.
     jobs: Option<mpsc::Sender<Job>>,
     owner: Option<JoinHandle<()>>,
+    answer_max: Duration,
+    /// The owner thread did not answer and may never do: nobody waits for it any more.
+    is_stuck: AtomicBool,
 }
 
 type Job = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -108,6 +120,8 @@ impl SledStore {
                 place,
                 jobs: Some(jobs),
                 owner: Some(owner),
+                answer_max: ANSWER_MAX,
+                is_stuck: AtomicBool::new(false),
             },
             created,
             repaired,
@@ -125,6 +139,17 @@ impl SledStore {
             doing: "read",
             why: "the thread that owns it has ended".into(),
         };
+        let stuck = || StoreError::Io {
+            place: self.place.clone(),
+            doing: "written",
+            why: format!(
+                "it has not answered for {} seconds; look for errors of the disk in the system's log",
+                self.answer_max.as_secs()
+            ),
+        };
+        if self.is_stuck.load(Ordering::Relaxed) {
+            return Err(stuck());
+        }
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |owner| {
             // Nobody to tell: the caller stopped waiting. What was to be done is done all the same.
@@ -132,16 +157,29 @@ impl SledStore {
         });
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(job).map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())?
+        let Ok(answered) = tokio::time::timeout(self.answer_max, answered).await else {
+            self.is_stuck.store(true, Ordering::Relaxed);
+            return Err(stuck());
+        };
+        answered.map_err(|_| ended())?
     }
 }
 
 impl Drop for SledStore {
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(owner) = self.owner.take()
-            && owner.join().is_err()
-        {
+        let Some(owner) = self.owner.take() else { return };
+        let mut left = self.answer_max;
+        while !owner.is_finished() && !left.is_zero() && !self.is_stuck.load(Ordering::Relaxed) {
+            std::thread::sleep(CLOSE_POLL);
+            left = left.saturating_sub(CLOSE_POLL);
+        }
+        if !owner.is_finished() {
+            tracing::error!(
+                store.place = self.place,
+                "the state was not closed: its disk does not answer"
+            );
+        } else if owner.join().is_err() {
             tracing::error!(store.place = self.place, "the store's thread panicked while closing");
         }
     }
@@ -319,7 +357,7 @@ impl Store for SledStore {
 
     async fn begin_journal(&self, path: &Path) -> Result<(), StoreError> {
         let path = path.to_owned();
-        self.call(move |tables| tables.begin_journal(&path)).await
+        self.call(move |tables| verbs::begin_journal(tables, &path)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

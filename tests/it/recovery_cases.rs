@@ -75,7 +75,7 @@ fn names_of(app: &TestApp, prefix: &str) -> Vec<String> {
     )
 }
 
-/// CASES 112, 134: damage that shows at the start.
+/// CASES 112, 135: damage that shows at the start.
 #[tokio::test]
 async fn a_damaged_state_is_restored_and_no_paper_comes_twice_or_is_lost() {
     let mut app = ana_and_bo().await;
@@ -144,7 +144,7 @@ async fn a_state_that_is_gone_does_not_begin_anew_beside_its_exports() {
     each_has_all_once(&app, &ids);
 }
 
-/// CASES 134.
+/// CASES 135.
 #[tokio::test]
 async fn what_the_relay_may_have_when_the_state_is_damaged_comes_again_as_the_same_mail() {
     let app = ana_and_bo().await;
@@ -161,6 +161,45 @@ async fn what_the_relay_may_have_when_the_state_is_damaged_comes_again_as_the_sa
     let later = run(&app, "2026-02-12T08:00:00Z").await;
     assert_eq!(later.code, Some(0), "{}", later.err);
     each_has_all_once(&app, &ids);
+}
+
+/// Who is paused stays paused, and who takes a pause back gets mail, whatever the export of that morning says.
+#[tokio::test]
+async fn pauses_made_or_taken_back_since_the_export_outlive_the_state() {
+    let app = ana_and_bo().await;
+    let subscriber = async |action: &[&str]| {
+        let arguments = [&["subscriber"], action].concat();
+        let done = program::run(&app.config_path(), &arguments).await;
+        assert_eq!(done.code, Some(0), "{}", done.err);
+        done.out
+    };
+    subscriber(&["pause", BO, "--until", "2031-01-01"]).await;
+    app.announce("2026-02-09", graphs(1));
+    assert_eq!(run(&app, "2026-02-10T07:00:00Z").await.code, Some(0));
+    subscriber(&["resume", BO]).await;
+    subscriber(&["pause", ANA, "--until", "2031-02-01"]).await;
+    let n_before = app.mails().len();
+    break_state(&app);
+    app.announce("2026-02-10", graphs(1));
+    let restored = run(&app, "2026-02-11T07:00:00Z").await;
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    assert!(
+        restored.err.contains("was restored from the export"),
+        "{}",
+        restored.err
+    );
+    let to: Vec<String> = app
+        .mails()
+        .split_off(n_before)
+        .into_iter()
+        .map(|mail| mail.to)
+        .collect();
+    assert!(to.contains(&BO.to_owned()) && !to.contains(&ANA.to_owned()), "{to:?}");
+    let listed = subscriber(&["list"]).await;
+    assert!(
+        listed.contains("2031-02-01") && !listed.contains("2031-01-01"),
+        "{listed}"
+    );
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! What the operator is told, outside the log.
 
-use paperround::admin;
+use chrono::TimeDelta;
+use paperround::{
+    admin,
+    app::Exit,
+    clock::{Clock as _, SystemClock},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
     app::{Setup, TestApp},
-    arxiv::status,
+    arxiv::{Answer, status},
     papers::paper,
 };
 
@@ -47,7 +52,7 @@ async fn a_lasting_trouble_is_told_once_and_once_when_it_is_over() {
         if asked.is_search() {
             status(503)
         } else {
-            crate::harness::arxiv::Answer::Ordinary
+            Answer::Ordinary
         }
     });
     run_on(&mut app, "2026-02-03").await;
@@ -58,6 +63,49 @@ async fn a_lasting_trouble_is_told_once_and_once_when_it_is_over() {
     assert_eq!(told(&mut app), Vec::<String>::new());
     app.arxiv.is_well();
     run_on(&mut app, "2026-02-07").await;
+    assert_eq!(told(&mut app), ["Paperround: well again"]);
+}
+
+/// Windows, the calendar and slots follow from the machine's clock, so one that is wrong is told wherever people look.
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_told_and_an_answer_from_a_cache_is_no_sign_of_it() {
+    let mut app = Setup::new()
+        .subscriber(ANA, &["graph neural network"])
+        .section(&format!("[report]\nto = [\"{OPS}\"]"))
+        .start()
+        .await;
+    app.announce("2026-02-01", [paper("A graph neural network for molecules")]);
+    let two_hours_ago = || {
+        let at = SystemClock.now() - TimeDelta::hours(2);
+        ("Date", at.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+    };
+    app.arxiv
+        .answers(move |_| Answer::With(vec![two_hours_ago(), ("Age", "7200".to_owned())]));
+    run_on(&mut app, "2026-02-02").await;
+    assert_eq!(told(&mut app), Vec::<String>::new());
+    app.arxiv.answers(move |_| Answer::With(vec![two_hours_ago()]));
+    run_on(&mut app, "2026-02-03").await;
+    assert_eq!(told(&mut app), ["Paperround needs you: clock"]);
+    let built = app.build().await;
+    let words = "this machine's clock is 2h ahead of arXiv's";
+    let status = admin::execute(&built, &admin::Command::Status { json: false }).await;
+    assert!(status.output.contains(words), "{}", status.output);
+    let check = admin::execute(&built, &admin::Command::Probe).await;
+    assert!(
+        check
+            .problems
+            .iter()
+            .any(|problem| problem.starts_with(&format!("warning: {words}"))),
+        "{:?}",
+        check.problems
+    );
+    assert_eq!(check.exit, Exit::Done, "it is a warning");
+    app.arxiv.is_well();
+    run_on(&mut app, "2026-02-04").await;
+    assert_eq!(told(&mut app), Vec::<String>::new(), "without a date nothing is known");
+    app.arxiv
+        .answers(move |_| Answer::With(vec![two_hours_ago(), ("Age", "7200".to_owned())]));
+    run_on(&mut app, "2026-02-05").await;
     assert_eq!(told(&mut app), ["Paperround: well again"]);
 }
 

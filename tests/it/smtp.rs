@@ -23,6 +23,7 @@ const SLACK: Duration = Duration::from_secs(5);
 
 fn settings(server: &SmtpServer) -> RelaySettings {
     RelaySettings {
+        name: "the relay".to_owned(),
         host: "127.0.0.1".to_owned(),
         port: server.port,
         tls: TlsMode::None,

@@ -152,12 +152,13 @@ fn accepted(subscriber: &SubscriberId, number: u32, ids: &[ArxivId]) -> OutboxEn
     entry.push_attempt(Attempt {
         at: at(1),
         outcome: Outcome::Accepted { reply: reply.clone() },
+        relay: None,
     });
     entry.state = EntryState::Accepted { at: at(1), reply };
     entry
 }
 
-/// The digests of two weeks, which the web part shows, stand beside the state: some 700 bytes each.
+/// CASES 134. The digests of two weeks, which the web part shows, stand beside the state: some 700 bytes each.
 #[tokio::test]
 async fn what_a_year_of_ten_papers_a_day_leaves_of_a_subscriber_stays_under_two_kilobytes() {
     let year = a_year(20).await;
@@ -178,7 +179,7 @@ async fn a_year_of_ten_thousand_subscribers_reopens_within_a_second() {
     assert!(year.reopened_in < Duration::from_secs(1), "{year:?}");
 }
 
-/// Two years of 300 new papers a day for five subscribers with 90 days kept: several minutes of work, so run by hand.
+/// CASES 134. Two years of 300 new papers a day for five subscribers with 90 days kept: several minutes of work, so run by hand.
 #[tokio::test]
 #[ignore = "a measurement of two years' growth: cargo test --lib two_years -- --ignored --nocapture"]
 async fn two_years_of_use_stay_small_and_open_quickly() {

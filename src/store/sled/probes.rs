@@ -459,3 +459,27 @@ async fn nothing_is_too_large_for_the_log_and_too_much_is_refused() {
     assert!(error.to_string().contains("note k is longer than"), "{error}");
     store.ping().await.unwrap();
 }
+
+/// sled waits for ever for what could not be written (seen with an I/O error at the right moment). CASES of that kind
+/// end a daemon in silence; here the store says so, and nothing waits for the thread that hangs.
+#[tokio::test]
+async fn a_disk_that_never_answers_is_an_error_and_does_not_delay_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path()).await.unwrap().store;
+    store.answer_max = Duration::from_millis(50);
+    let (hold, held) = mpsc::channel::<()>();
+    let error = store
+        .call(move |_| {
+            let _ended = held.recv();
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert!(error.to_string().contains("has not answered"), "{error}");
+    // Everything after it is refused at once, and closing does not wait, although the thread still hangs.
+    let error = store.ping().await.unwrap_err();
+    assert!(error.to_string().contains("errors of the disk"), "{error}");
+    drop(store);
+    hold.send(()).unwrap();
+}

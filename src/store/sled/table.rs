@@ -12,7 +12,7 @@ use ::sled::{
 
 use crate::store::{
     Batch,
-    journal::Journal,
+    journal::{Journal, Pauses},
     schema::{self, Head, Unreadable},
 };
 
@@ -142,9 +142,9 @@ impl Tables {
         self.n_commits = n_commits;
     }
 
-    /// Opens or begins a journal; the one before is finished.
-    pub(super) fn begin_journal(&mut self, path: &Path) -> Result<(), Fault> {
-        self.journal = Some(Journal::open(path).map_err(Fault::Sync)?);
+    /// Opens or begins a journal while these are paused; the one before is finished.
+    pub(super) fn begin_journal(&mut self, path: &Path, paused: Pauses) -> Result<(), Fault> {
+        self.journal = Some(Journal::open(path, paused).map_err(Fault::Sync)?);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The store's verbs over sled's trees, as plain functions for the owner thread.
 
-use std::{collections::HashMap, ops::Bound};
+use std::{collections::HashMap, ops::Bound, path::Path};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -140,6 +140,16 @@ pub(super) fn subscriber_ids(tables: &Tables) -> Result<Vec<SubscriberId>, Fault
     }
     ids.sort();
     Ok(ids)
+}
+
+/// Opens or begins a journal, which from now on tells who is paused otherwise than at this moment.
+pub(super) fn begin_journal(tables: &mut Tables, path: &Path) -> Result<(), Fault> {
+    let ids = subscriber_ids(tables)?;
+    let paused = subscribers(tables, &ids)?
+        .into_iter()
+        .filter_map(|state| Some((state.value.id, state.value.paused_until?)))
+        .collect();
+    tables.begin_journal(path, paused)
 }
 
 pub(super) fn papers(tables: &Tables, ids: &[VersionedId]) -> Result<Vec<Option<StoredPaper>>, Fault> {

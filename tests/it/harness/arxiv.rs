@@ -59,6 +59,8 @@ impl Asked {
 pub(crate) enum Answer {
     /// What arXiv would say.
     Ordinary,
+    /// The ordinary answer with these headers.
+    With(Vec<(&'static str, String)>),
     /// This status with these headers and body.
     Status(u16, Vec<(&'static str, String)>, String),
     /// This body with status 200.
@@ -285,6 +287,7 @@ fn ordinary(world: &World, asked: &Asked, answer: &Answer) -> (u16, String) {
 async fn write(stream: &mut TcpStream, answer: Answer, (code, body): (u16, String)) -> io::Result<()> {
     match answer {
         Answer::Ordinary | Answer::Short(_) => whole(stream, code, &[], body.as_bytes()).await,
+        Answer::With(headers) => whole(stream, code, &headers, body.as_bytes()).await,
         Answer::Status(code, headers, body) => whole(stream, code, &headers, body.as_bytes()).await,
         Answer::Body(body) => whole(stream, 200, &[], body.as_bytes()).await,
         Answer::Changed(change) => whole(stream, code, &[], change(body).as_bytes()).await,

@@ -76,6 +76,11 @@ impl Serving {
         Self { child, said, heard }
     }
 
+    /// Its number among the processes.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// What it has written to standard error so far.
     pub(crate) fn log(&self) -> String {
         self.heard
@@ -95,7 +100,7 @@ impl Serving {
 
     /// Sends it a signal by name: `TERM`, `HUP`, `KILL`.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill")
             .args(["-s", name, &id])
             .status()
