@@ -119,14 +119,33 @@ impl Keys {
     /// It has no key id and a shorter code than a link's: it can only report a bounce, and a local part has
     /// 64 characters in all (RFC 5321, 4.5.3.1.1).
     pub fn sign_envelope(&self, subscriber: &SubscriberId) -> String {
-        let key = self.current();
-        let id = key.opaque_id(subscriber).0;
-        let code = key.code(Scope::Bounce.label(), &id);
-        to_base32(&[&id[..], &code[..ENVELOPE_MAC_BYTES]].concat())
+        self.sign_short(Scope::Bounce, subscriber)
     }
 
     /// Checks a token of [`Keys::sign_envelope`]. Letter case is free, since relays may change it.
     pub fn verify_envelope(&self, token: &str) -> Result<Bearer, BadToken> {
+        self.verify_short(Scope::Bounce, token)
+    }
+
+    /// The token in the address that a request to leave goes to (`leave+TOKEN@…`), as short as an envelope sender's for
+    /// the same reason, and worth nothing as one.
+    pub fn sign_leave_address(&self, subscriber: &SubscriberId) -> String {
+        self.sign_short(Scope::Unsubscribe, subscriber)
+    }
+
+    /// Checks a token of [`Keys::sign_leave_address`]. Letter case is free.
+    pub fn verify_leave_address(&self, token: &str) -> Result<Bearer, BadToken> {
+        self.verify_short(Scope::Unsubscribe, token)
+    }
+
+    fn sign_short(&self, scope: Scope, subscriber: &SubscriberId) -> String {
+        let key = self.current();
+        let id = key.opaque_id(subscriber).0;
+        let code = key.code(scope.label(), &id);
+        to_base32(&[&id[..], &code[..ENVELOPE_MAC_BYTES]].concat())
+    }
+
+    fn verify_short(&self, scope: Scope, token: &str) -> Result<Bearer, BadToken> {
         if token.len() > TOKEN_MAX {
             return Err(BadToken);
         }
@@ -138,7 +157,7 @@ impl Keys {
         // Every key is tried, also after a match, so that the time does not tell which one fits.
         let mut fits = false;
         for key in &self.0 {
-            fits |= key.equal(mac, &key.code(Scope::Bounce.label(), id)[..ENVELOPE_MAC_BYTES]);
+            fits |= key.equal(mac, &key.code(scope.label(), id)[..ENVELOPE_MAC_BYTES]);
         }
         fits.then(|| Bearer::from_payload(id)).flatten().ok_or(BadToken)
     }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The checks of a mail that need the tools of others: three DKIM verifiers, SPF and DMARC, SpamAssassin, two HTML
-# validators, a real Postfix, a browser. Everything listens on loopback only, and nothing is sent anywhere.
+# validators, a real Postfix, a browser. Everything listens on loopback only, and nothing is sent anywhere. Pictures of the
+# mails, wide and narrow, light and dark, are left in target/mail-tools/pictures.
 #
 #     tests/mail-tools.sh            what is missing is installed (Debian, root)
 #     tests/mail-tools.sh --check    no installation: fails where something is missing
@@ -45,8 +46,8 @@ if (( ${#missing[@]} )); then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > "$lab/apt.log"
     [[ -z "${own_policy:-}" ]] || rm /usr/sbin/policy-rc.d
 fi
-if ! python3 -c 'import dkim, nacl' 2> /dev/null; then
-    python3 -m pip install --quiet dkimpy pynacl
+if ! python3 -c 'import dkim, nacl, PIL' 2> /dev/null; then
+    python3 -m pip install --quiet dkimpy pynacl pillow
 fi
 if [[ ! -e "$npm/node_modules/.bin/mailauth" ]]; then
     mkdir -p "$npm"

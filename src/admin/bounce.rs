@@ -267,10 +267,10 @@ async fn complained(office: Office<'_>, complaint: &Complaint) -> Result<String,
 }
 
 async fn asked_to_leave(office: Office<'_>, request: &UnsubscribeRequest) -> Result<String, StoreError> {
-    let bearer = request
-        .token
-        .as_ref()
-        .and_then(|token| office.keys.verify(Scope::Unsubscribe, token).ok());
+    let bearer = request.token.as_ref().and_then(|token| {
+        let by_link = office.keys.verify(Scope::Unsubscribe, token);
+        by_link.or_else(|_| office.keys.verify_leave_address(token)).ok()
+    });
     let Some(person) = bearer.and_then(|bearer| owner(office, &bearer)) else {
         let from = request.from.as_deref().unwrap_or("nobody named");
         return Ok(format!(

@@ -166,6 +166,7 @@ fn tried(config: &Config, text: &str, is_query: bool) -> Tried {
             if !keyword.categories.is_empty() {
                 definition.categories.push(keyword.categories.clone());
             }
+            definition.exclude = keyword.exclude.iter().map(Term::phrase).collect();
             Tried {
                 definition,
                 read_as: format!("the [[keyword]] of this name: {}", keyword.term.text),

@@ -272,9 +272,13 @@ mod tests {
     use chrono::TimeZone as _;
 
     use super::*;
-    use crate::matching::{
-        Matcher,
-        fixture::{corpus, python},
+    use crate::{
+        matching::{
+            Matcher,
+            fixture::{corpus, python},
+            readable,
+        },
+        model::Paper,
     };
 
     /// CASES 3, 4, 6, 7, 8.
@@ -530,9 +534,11 @@ mod tests {
         "ti:\"on the\" OR ti:networks OR optimi*",
     ];
 
-    /// Papers that the matcher accepts and arXiv's search, as the simulator imitates it, does not find.
+    /// What the matcher accepts, arXiv's search finds, as the simulator imitates it; but for papers in whose text the
+    /// index takes two words for one. Of each of those it is shown that this alone is the reason: written as the matcher
+    /// reads it, the same query finds the paper. The weekly harvest brings them, which `tests/it/harvest.rs` shows.
     #[test]
-    fn the_search_finds_all_that_the_matcher_accepts() {
+    fn the_search_finds_all_that_the_matcher_accepts_but_what_the_index_joins() {
         let script = "
 import sys, json
 sys.path.insert(0, '.')
@@ -589,60 +595,89 @@ for q in sys.stdin.read().split('\\n'):
             searched[*index].extend(serde_json::from_str::<Vec<String>>(answer).unwrap());
         }
         let mut accepted = 0;
-        let mut missed = Vec::new();
+        let mut missed: Vec<(usize, &Paper)> = Vec::new();
         let matcher = Matcher::new(&terms).unwrap();
         for paper in &corpus {
             for found in matcher.find(paper) {
                 accepted += 1;
                 if !searched[found.term].contains(&paper.id.to_string()) {
-                    let around = |ranges: &[std::ops::Range<usize>], text: &str| -> Vec<String> {
-                        let near = |r: &std::ops::Range<usize>| {
-                            text.floor_char_boundary(r.start.saturating_sub(12))
-                                ..text.ceil_char_boundary((r.end + 12).min(text.len()))
-                        };
-                        ranges.iter().map(|range| text[near(range)].to_owned()).collect()
-                    };
-                    let context = [
-                        around(&found.title, &paper.title),
-                        around(&found.abstract_text, &paper.abstract_text),
-                    ]
-                    .concat();
-                    assert!(
-                        context.iter().any(|piece| is_one_token(piece)),
-                        "{}: {} {context:?}",
-                        terms[found.term].text,
-                        paper.id
-                    );
-                    missed.push(format!(
-                        "{}: {} {:?} {:?} {:?}",
-                        terms[found.term].text,
-                        paper.id,
-                        around(&found.title, &paper.title),
-                        around(&found.abstract_text, &paper.abstract_text),
-                        found
-                            .authors
-                            .iter()
-                            .map(|a| paper.authors[*a].name.clone())
-                            .collect::<Vec<_>>(),
-                    ));
+                    missed.push((found.term, paper));
                 }
             }
         }
         println!("{accepted} accepted, {} of them not found by the search:", missed.len());
-        missed.iter().for_each(|line| println!("  {line}"));
         assert!(accepted > 5_000, "{accepted}");
-        assert!(missed.len() <= MISSED_MAX, "{missed:#?}");
+        // The same papers without what joins words, in the ways in which the matcher may have read them.
+        let mut apart = Vec::new();
+        for (term, paper) in &missed {
+            println!("  {}: {} {}", terms[*term].text, paper.id, paper.title);
+            let of_term = queries.iter().filter(|(index, _)| index == term);
+            let of_term: Vec<&str> = of_term.map(|(_, query)| query.as_str()).collect();
+            for read in READINGS {
+                let text = |source: &str| words_apart(source, read);
+                apart.push(serde_json::json!({
+                    "queries": of_term,
+                    "paper": {
+                        "id": paper.id.to_string(), "title": text(&paper.title), "abstract": text(&paper.abstract_text),
+                        "authors": paper.authors.iter().map(|author| &author.name).collect::<Vec<_>>(),
+                        "categories": paper.categories, "comment": paper.comment, "journal_ref": paper.journal_ref,
+                        "published": "2026-02-01T00:00:00Z", "updated": "2026-02-01T00:00:00Z",
+                    },
+                }));
+            }
+        }
+        let script = "
+import sys, json
+sys.path.insert(0, '.')
+import arxiv_sim as sim
+for case in map(json.loads, sys.stdin):
+    index = sim.Index([sim.Paper(case['paper'])])
+    print(any(index.search(sim.parse_query(sim.repair(q))) for q in case['queries']))
+";
+        let input: Vec<String> = apart.iter().map(ToString::to_string).collect();
+        let Some(answers) = python(script, &input.join("\n")) else {
+            return;
+        };
+        let answers: Vec<bool> = answers.lines().map(|answer| answer == "True").collect();
+        assert_eq!(answers.len(), apart.len());
+        for ((term, paper), found) in missed.iter().zip(answers.chunks(READINGS.len())) {
+            assert!(
+                found.contains(&true),
+                "{}: {} is missed for another reason",
+                terms[*term].text,
+                paper.id
+            );
+        }
     }
 
-    const MISSED_MAX: usize = 12;
+    /// How TeX is read, and which signs between two letters or digits are blanks then.
+    type ReadAs = (fn(&str) -> String, &'static [char]);
+    const READINGS: [ReadAs; 3] = [
+        (readable, &['.', ':', '_', '·']),
+        (readable, &['.', ':', '_', '·', '\'', '\u{2019}']),
+        // Commands and scripts as words of their own: `$\alpha_s$` as `alpha s`.
+        (without_tex_signs, &['.', ':']),
+    ];
 
-    /// Whether a piece of text holds what arXiv takes for one word and the matcher for two: TeX commands,
-    /// `a_b`, `word.word`.
-    fn is_one_token(piece: &str) -> bool {
-        let joined = |pair: &[char]| {
-            pair[0].is_alphanumeric() && matches!(pair[1], '.' | ':' | '\'') && pair[2].is_alphanumeric()
+    fn without_tex_signs(source: &str) -> String {
+        source.replace(['\\', '{', '}', '$', '_', '^', '~'], " ")
+    }
+
+    /// A text in whose words nothing is joined that the matcher takes apart.
+    fn words_apart(source: &str, (read, joining): ReadAs) -> String {
+        let text: Vec<char> = read(source).chars().collect();
+        let is_inside = |at: usize| {
+            let is_letter = |at: usize| text.get(at).is_some_and(|c| c.is_alphanumeric());
+            at > 0 && is_letter(at - 1) && is_letter(at + 1)
         };
-        let chars: Vec<char> = piece.chars().collect();
-        piece.contains(['\\', '_']) || chars.windows(3).any(joined)
+        (0..text.len())
+            .map(|at| {
+                if joining.contains(&text[at]) && is_inside(at) {
+                    ' '
+                } else {
+                    text[at]
+                }
+            })
+            .collect()
     }
 }

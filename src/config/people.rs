@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use toml::value::{Datetime, Offset};
 
 use crate::{
-    model::Term,
+    model::{Term, TermKind},
     schedule::{Schedule, parse_zone, start_of_day},
 };
 
@@ -29,10 +29,12 @@ const ID_CHARS_MAX: usize = 100;
 pub struct Keyword {
     /// The name, which heads its section in the digest.
     pub name: String,
-    /// What it looks for: its query, or its name as a phrase where it has none.
+    /// What it looks for: its query, or its name as a phrase where it has none, and what its authors write.
     pub term: Term,
     /// Category patterns of which one must fit; none: any category.
     pub categories: Vec<String>,
+    /// Phrases that keep a paper out.
+    pub exclude: Vec<String>,
 }
 
 /// What a subscriber or a group asked for, with defaults filled in where they do not depend on others.
@@ -140,9 +142,10 @@ fn read_keyword(table: Section<'_>, sink: &Sink, check: &TermCheck) -> Option<Ke
         Some((text, entry.place.clone()))
     });
     let categories = read_categories(&table);
+    let exclude = read_list(&table.strings("exclude").unwrap_or_default(), sink, check, Term::phrase);
+    let authors = read_list(&table.strings("authors").unwrap_or_default(), sink, check, Term::author);
     table.finish(|key| match key {
         "keywords" | "keyword" | "phrase" => Some("write query = '\"one phrase\" OR \"another\"'".to_owned()),
-        "exclude" => Some("write it into the query: … AND NOT \"phrase\"".to_owned()),
         _ => None,
     });
     let (name, name_place) = (name?, name_entry?.place);
@@ -152,7 +155,31 @@ fn read_keyword(table: Section<'_>, sink: &Sink, check: &TermCheck) -> Option<Ke
         None => (Term::phrase(name.clone()), name_place),
     };
     term.stemming = stemming;
-    check_term(&term, &place, sink, check).then_some(Keyword { name, term, categories })
+    // First as it is written, so that an error points into what was written.
+    if (query_entry.is_some() || authors.is_empty()) && !check_term(&term, &place, sink, check) {
+        return None;
+    }
+    if !authors.is_empty() {
+        let query = query_entry.is_some().then_some(term.text.as_str());
+        term.text = or_by(query, &authors);
+        term.kind = TermKind::Query;
+        if !check_term(&term, &place, sink, check) {
+            return None;
+        }
+    }
+    Some(Keyword {
+        name,
+        term,
+        categories,
+        exclude,
+    })
+}
+
+/// The query that takes what a query does, and everything by any of these authors.
+fn or_by(query: Option<&str>, authors: &[String]) -> String {
+    let own = query.map(|query| format!("({query})"));
+    let theirs = authors.iter().map(|name| format!("au:\"{}\"", name.replace('"', " ")));
+    own.into_iter().chain(theirs).collect::<Vec<_>>().join(" OR ")
 }
 
 /// Everyone that the files subscribe.

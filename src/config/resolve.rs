@@ -59,9 +59,6 @@ impl Config {
 
     fn resolve(&self, mailbox: &Mailbox, id: Option<&str>, interests: &Interests) -> Resolved {
         let cross_lists = interests.cross_lists.unwrap_or(self.digest.cross_lists);
-        let mut exclude: Vec<Term> = interests.exclude.iter().map(Term::phrase).collect();
-        // The order in which they are written must not make an equal definition look changed.
-        exclude.sort_unstable();
         let define = |text: &String| {
             let named = self.keyword.iter().find(|keyword| keyword.name == *text);
             let term = named.map_or_else(|| Term::phrase(text), |keyword| keyword.term.clone());
@@ -72,9 +69,14 @@ impl Config {
                 .map(with_aliases)
                 .collect();
             categories.dedup();
+            let own = named.map_or(&[][..], |keyword| &keyword.exclude);
+            let mut exclude: Vec<Term> = own.iter().chain(&interests.exclude).map(Term::phrase).collect();
+            // The order in which they are written must not make an equal definition look changed.
+            exclude.sort_unstable();
+            exclude.dedup();
             let definition = Definition {
                 term,
-                exclude: exclude.clone(),
+                exclude,
                 // Without categories the flag decides nothing, and must not make a definition look changed.
                 cross_lists: cross_lists || categories.is_empty(),
                 categories,

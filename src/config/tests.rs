@@ -1033,6 +1033,36 @@ fn people_are_resolved_with_their_own_and_the_common_settings() {
 }
 
 #[test]
+fn a_keyword_has_exclusions_and_authors_of_its_own() {
+    let content = "[mail]\nfrom = 'papers@example.org'\n\
+                   [[keyword]]\nname = 'NAS'\nquery = 'NAS OR DARTS'\nexclude = ['survey', 'storage']\nauthors = ['Jane Doe']\n\
+                   [[keyword]]\nname = 'Our group'\nauthors = ['Jane Doe', 'Bo \"B\" Roe']\ncategories = ['cs.*']\n\
+                   [[subscriber]]\nemail = 'ana@example.net'\nkeywords = ['NAS', 'Our group']\nexclude = ['storage', 'game']\n";
+    let config = Bench::new().load(content).unwrap().config;
+    let keywords = config.subscribers().remove(0).keywords;
+    let written: Vec<(&str, &str)> = keywords
+        .iter()
+        .map(|(heading, definition)| (heading.as_str(), definition.term.text.as_str()))
+        .collect();
+    let expected = [
+        ("NAS", "(NAS OR DARTS) OR au:\"Jane Doe\""),
+        ("Our group", "au:\"Jane Doe\" OR au:\"Bo  B  Roe\""),
+    ];
+    assert_eq!(written, expected);
+    let excluded = |index: usize| -> Vec<&str> {
+        let terms = &keywords[index].1.exclude;
+        terms.iter().map(|term| term.text.as_str()).collect()
+    };
+    assert_eq!(excluded(0), ["game", "storage", "survey"]);
+    assert_eq!(excluded(1), ["game", "storage"]);
+    assert!(
+        keywords
+            .iter()
+            .all(|(_, definition)| definition.term.kind == TermKind::Query)
+    );
+}
+
+#[test]
 fn a_reload_says_what_changes() {
     let before = "[mail]\nfrom = 'papers@example.org'\ntransport = 'smtp'\nhost = 'a.example.org'\nusername = 'u'\npassword = 'hunter2'\n\
                   [[subscriber]]\nid = 'ana'\nemail = 'ana@example.net'\nkeywords = ['x', 'y']\n\

@@ -132,6 +132,42 @@ mod tests {
         }
     }
 
+    /// However often the page is rewritten, whoever reads it meanwhile reads a whole one, the old or the new.
+    #[test]
+    fn a_reader_never_sees_half_a_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("README.md");
+        // Long enough that a page written in place would be caught half-way.
+        let of = |title: &str| Page {
+            sections: vec![Section {
+                keyword: "GNN".to_owned(),
+                papers: (1..=100).map(|number| numbered(number, &title.repeat(200))).collect(),
+                is_incomplete: false,
+            }],
+            ..page(1, title, false)
+        };
+        let pages = [of("before "), of("after ")];
+        let whole = [0, 1].map(|index: usize| write(&pages[index], Format::Markdown));
+        replace(&path, &pages[0], Format::Markdown).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut n_read = 0;
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let text = fs::read_to_string(&path).unwrap();
+                    assert!(whole.contains(&text), "{} of {} bytes", text.len(), whole[0].len());
+                    n_read += 1;
+                }
+                n_read
+            });
+            for page in pages.iter().cycle().take(40) {
+                replace(&path, page, Format::Markdown).unwrap();
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(reader.join().unwrap() > 0);
+        });
+    }
+
     #[test]
     fn what_is_kept_is_kept_byte_by_byte_and_a_first_page_keeps_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -26,7 +26,7 @@ pub fn read(mail: &[u8]) -> Verdict {
     if let Some(report) = part(&message, "message", &["feedback-report"]) {
         return complaint(&message, report);
     }
-    let token = link_token(&message);
+    let token = leave_token(&message);
     let automatic = automatic(&message);
     // Gmail and Apple mark the mail their "unsubscribe" buttons send as generated; an absence note is a reply.
     match automatic {
@@ -139,7 +139,7 @@ pub struct Complaint {
 /// Somebody asks to leave by mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsubscribeRequest {
-    /// The token from the address written to, or from the subject. Not verified yet; without one the sender's address is
+    /// The token from the address written to, of a link or a short one, or from the subject. Not verified yet; without one the sender's address is
     /// all there is, which anybody can forge.
     pub token: Option<String>,
     /// The sender, in lower case.
@@ -238,12 +238,7 @@ fn complaint(message: &Message<'_>, report: &MessagePart<'_>) -> Verdict {
 /// A request needs a token, or a subject that says what is wanted and nothing else.
 fn unsubscribe(message: &Message<'_>, token: Option<String>) -> Option<UnsubscribeRequest> {
     let subject = message.subject().unwrap_or_default();
-    let words = subject.to_lowercase();
-    let is_asked = matches!(
-        words.trim(),
-        "unsubscribe" | "unsubscribe me" | "please unsubscribe" | "leave" | "stop" | "abmelden"
-    );
-    (token.is_some() || is_asked).then(|| UnsubscribeRequest {
+    (token.is_some() || asks_to_leave(subject)).then(|| UnsubscribeRequest {
         token,
         from: message
             .from()
@@ -251,6 +246,14 @@ fn unsubscribe(message: &Message<'_>, token: Option<String>) -> Option<Unsubscri
             .map(|address| evidence(address).to_lowercase()),
         subject: evidence(subject),
     })
+}
+
+fn asks_to_leave(subject: &str) -> bool {
+    let words = subject.to_lowercase();
+    matches!(
+        words.trim(),
+        "unsubscribe" | "unsubscribe me" | "please unsubscribe" | "leave" | "stop" | "abmelden"
+    )
 }
 
 enum Automatic {
@@ -293,11 +296,17 @@ fn envelope_token(message: &Message<'_>) -> Option<String> {
     recipients(message).find_map(extension)
 }
 
-/// The token of a link, in the address that a mail came to or in its subject.
-fn link_token(message: &Message<'_>) -> Option<String> {
+/// The token of a request to leave: a link's, in the address that the mail came to or in its subject; or the short one of
+/// `leave+TOKEN@…`, where the subject asks for it or says nothing. Other mail to such an address may be an answer to a bounce.
+fn leave_token(message: &Message<'_>) -> Option<String> {
+    let subject = message.subject().unwrap_or_default();
     recipients(message)
         .find_map(token_in)
-        .or_else(|| token_in(message.subject().unwrap_or_default()))
+        .or_else(|| token_in(subject))
+        .or_else(|| {
+            let is_asked = asks_to_leave(subject) || subject.trim().is_empty();
+            is_asked.then(|| envelope_token(message)).flatten()
+        })
 }
 
 fn recipients<'m>(message: &'m Message<'_>) -> impl Iterator<Item = &'m str> {

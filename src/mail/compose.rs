@@ -237,20 +237,23 @@ impl Composer {
         }
     }
 
-    /// How to leave by mail. A mailbox that is read by `bounce` gets the token in its address; without one a person
-    /// reads the request, with the token in its subject for `bounce` all the same.
+    /// How to leave by mail. A mailbox that is read by `bounce` gets the token in its address, which has no room for a
+    /// link's; without one a person reads the request, with the token in its subject for `bounce` all the same.
     fn unsubscribe_mailto(&self, record: &DigestRecord) -> Option<String> {
-        let token = (!record.shared).then(|| self.keys.sign_envelope(&record.id.subscriber));
-        let subject = |token: Option<&str>| token.map_or_else(String::new, |token| format!("%20{token}"));
+        let subscriber = (!record.shared).then_some(&record.id.subscriber);
+        let subject = || {
+            let token = subscriber.map(|subscriber| self.keys.sign(Scope::Unsubscribe, subscriber));
+            token.map_or_else(String::new, |token| format!("%20{token}"))
+        };
         match (&self.sender.unsubscribe_address, &self.sender.owner) {
-            (Some(address), _) => Some(match (address.rsplit_once('@'), &token) {
-                (Some((local, domain)), Some(token)) => format!("mailto:{local}+{token}@{domain}?subject=unsubscribe"),
-                _ => format!("mailto:{address}?subject=unsubscribe{}", subject(token.as_deref())),
+            (Some(address), _) => Some(match (address.rsplit_once('@'), subscriber) {
+                (Some((local, domain)), Some(subscriber)) => {
+                    let token = self.keys.sign_leave_address(subscriber);
+                    format!("mailto:{local}+{token}@{domain}?subject=unsubscribe")
+                }
+                _ => format!("mailto:{address}?subject=unsubscribe{}", subject()),
             }),
-            (None, Some(owner)) => Some(format!(
-                "mailto:{owner}?subject=unsubscribe{}",
-                subject(token.as_deref())
-            )),
+            (None, Some(owner)) => Some(format!("mailto:{owner}?subject=unsubscribe{}", subject())),
             (None, None) => None,
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Marks, Settings, Sources, authors,
-    clean::{clip, isolate},
+    clean::{clip, clip_at_word, isolate},
     excerpt,
     kept::{CardKey, KeptCards, MadeCard},
     links,
@@ -113,7 +113,7 @@ impl Builder<'_> {
             };
         };
         let title = Prose::read(&self.paper(first).title, &[]).in_one_line();
-        let title = isolate(clip(&title.to_text(), LEAD_CHARS_MAX));
+        let title = isolate(clip_at_word(&title.to_text(), LEAD_CHARS_MAX));
         match n_papers {
             1 if new.is_none() => format!("New version: {title}"),
             1 => format!("Only paper: {title}"),

@@ -58,6 +58,24 @@ pub(super) fn clip(text: &str, chars_max: usize) -> String {
     clean
 }
 
+/// As [`clip`], but what is cut is cut between two words if that keeps two thirds.
+pub(super) fn clip_at_word(text: &str, chars_max: usize) -> String {
+    let clipped = clip(text, chars_max);
+    let whole = line(head(text, chars_max * 8 + 64));
+    let Some(kept) = clipped.strip_suffix('…').filter(|_| clipped != whole) else {
+        return clipped;
+    };
+    let ends_a_word = whole
+        .get(kept.len()..)
+        .is_some_and(|rest| rest.starts_with([' ', ',', '.', ';', ':']));
+    match kept.rfind(' ') {
+        Some(blank) if !ends_a_word && blank * 3 >= kept.len() * 2 => {
+            format!("{}…", kept[..blank].trim_end_matches([' ', ',', '.', ';', ':']))
+        }
+        _ => clipped,
+    }
+}
+
 /// The beginning of a text: at most `bytes_max` bytes.
 pub(super) fn head(text: &str, bytes_max: usize) -> &str {
     let mut end = bytes_max.min(text.len());
@@ -120,6 +138,20 @@ mod tests {
         check("ae\u{301}e\u{301}", 4, "ae\u{301}…");
         check(&format!("a{}", "\u{301}".repeat(500)), 3, "a\u{301}…");
         check("", 3, "");
+    }
+
+    #[test]
+    fn a_title_is_cut_between_words_where_it_has_any() {
+        let check = |text: &str, max: usize, expected: &str| assert_eq!(clip_at_word(text, max), expected, "{text:?}");
+        check("one two three", 13, "one two three");
+        check("one two three four", 17, "one two three…");
+        // Too much would be lost.
+        check("one two three", 12, "one two thr…");
+        check("one two three four", 14, "one two three…");
+        check("one two: three", 10, "one two…");
+        check("one two three…", 14, "one two three…");
+        check("a wordwithoutablank", 10, "a wordwit…");
+        check("大規模言語モデル", 5, "大規模言…");
     }
 
     #[test]

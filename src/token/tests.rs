@@ -77,6 +77,12 @@ fn envelope_tokens_fit_and_survive_a_change_of_case() {
     assert!("bounces+".len() + token.len() <= 64);
     let bearer = keys.verify_envelope(&token.to_uppercase()).unwrap();
     assert_eq!(Some(bearer.id), keys.opaque_ids(&subscriber("ana")).next());
+    let leave = keys.sign_leave_address(&subscriber("ana"));
+    assert_eq!(leave.len(), 26);
+    assert!(keys.verify_leave_address(&leave.to_uppercase()).is_ok());
+    // Whoever knows where bounces go cannot sign anybody off, and the other way round.
+    assert_eq!(keys.verify_leave_address(&token), Err(BadToken));
+    assert_eq!(keys.verify_envelope(&leave), Err(BadToken));
     assert_eq!(keys.verify_envelope("t0k3n"), Err(BadToken));
     assert_eq!(keys.verify_envelope(""), Err(BadToken));
 }

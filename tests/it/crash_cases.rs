@@ -25,12 +25,12 @@ const DAYS: [(&str, &str); 5] = [
 ];
 /// A run takes about a tenth of a second here; later kills would meet nobody.
 const LATEST_KILL_MS: u64 = 90;
-/// Together fifty.
-const KILLS_PER_DAY: u64 = 10;
+/// Together a hundred.
+const KILLS_PER_DAY: u64 = 20;
 
 /// CASES 112, 135.
 #[tokio::test]
-async fn kill_9_at_random_moments_changes_nothing() {
+async fn check_25_kill_9_at_random_moments_changes_nothing() {
     let setup = PEOPLE.iter().fold(Setup::new(), |setup, who| {
         setup.subscriber(who, &["graph neural network"])
     });
@@ -61,7 +61,7 @@ async fn kill_9_at_random_moments_changes_nothing() {
         let ended = program::run(&app.config_path(), &["run", "--now", &now]).await;
         assert!(matches!(ended.code, Some(0 | 75)), "{:?}\n{}", ended.code, ended.err);
     }
-    assert!(n_killed >= 25, "only {n_killed} of 50 were caught alive");
+    assert!(n_killed >= 50, "only {n_killed} of 100 were caught alive");
     let mut by_person: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     let mut bytes_of: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for accepted in app.smtp.accepted() {

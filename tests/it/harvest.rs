@@ -553,6 +553,15 @@ async fn the_weekly_reconciliation_finds_what_searches_cannot_and_fails_nothing(
                     &[
                         record("2602.00011", "reinforcement learning", "cs.LG", "2026-02-16"),
                         record("2602.00012", "\\textbf{R}einforcement Learning", "cs.LG", "2026-02-16"),
+                        // arXiv's index takes these for one word each.
+                        record(
+                            "2602.00013",
+                            "A first study.Reinforcement learning",
+                            "cs.LG",
+                            "2026-02-16",
+                        ),
+                        record("2602.00014", "On deep_reinforcement learning", "cs.LG", "2026-02-16"),
+                        record("2602.00015", "Something else", "cs.LG", "2026-02-16"),
                     ],
                     "",
                     "2026-02-21",
@@ -587,8 +596,9 @@ async fn the_weekly_reconciliation_finds_what_searches_cannot_and_fails_nothing(
     service.clock.set(at("2026-03-01T07:00:00Z"));
     let found = service.fetch().await.reconciliation.expect("a week has passed");
     // The one paper is older than the days that were compared, so the harvest missed nothing of them.
-    assert_eq!((found.found_alone, found.missed, found.is_complete), (1, Some(0), true));
-    assert_eq!(service.recorded().await, ["2602.00011", "2602.00012"]);
+    assert_eq!((found.found_alone, found.missed, found.is_complete), (3, Some(0), true));
+    let all = ["2602.00011", "2602.00012", "2602.00013", "2602.00014"];
+    assert_eq!(service.recorded().await, all);
     service.clock.set(at("2026-03-02T07:00:00Z"));
     assert_eq!(service.fetch().await.reconciliation, None);
 }

@@ -18,6 +18,7 @@ mod identity_cases;
 mod mail_checks;
 mod many_workers;
 mod operation_cases;
+mod page_cases;
 mod recipients;
 mod recorded_cases;
 mod recovery_cases;

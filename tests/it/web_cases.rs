@@ -104,7 +104,7 @@ fn mails_to(app: &TestApp, address: &str) -> usize {
 
 /// Check 7 of the mail checks: one click in both encodings, at once, twice harmless, no redirect, no cookie.
 #[tokio::test]
-async fn one_click_stops_the_mails_within_the_request_in_both_encodings() {
+async fn check_07_one_click_stops_the_mails_within_the_request_in_both_encodings() {
     let mut app = three_read().await;
     app.run_on("2026-02-10").await;
     let web = Web::start(&mut app).await;
@@ -131,7 +131,7 @@ async fn one_click_stops_the_mails_within_the_request_in_both_encodings() {
 
 /// Check 8: it wins over the configuration, whose file still names her, and `status` and `check` say so.
 #[tokio::test]
-async fn who_has_left_gets_nothing_more_and_the_operator_sees_why() {
+async fn check_08_who_has_left_gets_nothing_more_and_the_operator_sees_why() {
     let mut app = three_read().await;
     app.run_on("2026-02-10").await;
     let web = Web::start(&mut app).await;
@@ -157,7 +157,7 @@ async fn who_has_left_gets_nothing_more_and_the_operator_sees_why() {
 }
 
 #[tokio::test]
-async fn looking_changes_nothing_however_often() {
+async fn check_07_looking_changes_nothing_however_often() {
     let mut app = three_read().await;
     app.run_on("2026-02-10").await;
     let web = Web::start(&mut app).await;
@@ -191,7 +191,7 @@ async fn looking_changes_nothing_however_often() {
 }
 
 #[tokio::test]
-async fn every_bad_link_gets_the_same_answer() {
+async fn check_07_every_bad_link_gets_the_same_answer() {
     let mut app = three_read().await;
     app.run_on("2026-02-10").await;
     let web = Web::start(&mut app).await;
@@ -513,7 +513,7 @@ async fn mails_offer_one_click_and_lead_to_their_readers_pages() {
 }
 
 #[tokio::test]
-async fn without_an_address_for_readers_one_leaves_by_mail() {
+async fn check_07_without_an_address_for_readers_one_leaves_by_mail() {
     let page_only = "[web]\nlisten = \"127.0.0.1:8025\"\npage = true";
     // Mail programs send their click over HTTPS only; a test on loopback shows links and offers no click.
     let loopback = "[web]\nlisten = \"127.0.0.1:8025\"\npublic_url = \"http://127.0.0.1:8025\"";

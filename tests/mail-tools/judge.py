@@ -3,6 +3,7 @@
     judge.py MAILS CONFIGURATIONS NODE_MODULES SCRATCH
 """
 
+import base64
 import email.utils
 import json
 import pathlib
@@ -14,8 +15,10 @@ import sys
 import time
 
 import dkim
+from PIL import Image
 
 MAILS, CONFIG, NODE, LAB = (pathlib.Path(arg) for arg in sys.argv[1:5])
+PICTURES = NODE.parent / "pictures"
 RELAY_IP = "5.9.9.9"
 ENVELOPE = "bounces@example.org"
 SCORE_MAX = 0.0
@@ -127,16 +130,19 @@ if not whole or not spoilt:
 for file in whole:
     raw, name = file.read_bytes(), file.stem
     verdicts, report = signatures(raw)
-    note(f"4 DKIM of {name}", all(v == [True, True] for v in verdicts.values()), shown(verdicts))
+    note(f"check_04 DKIM of {name}", all(v == [True, True] for v in verdicts.values()), shown(verdicts))
     spf, dmarc = report["spf"]["status"]["result"], report["dmarc"]["status"]["result"]
     aligned = all(found["status"].get("aligned") for found in report["dkim"]["results"])
-    note(f"6 DMARC of {name}", (spf, dmarc, aligned) == ("pass", "pass", True), f"spf={spf} dmarc={dmarc} aligned={aligned}")
+    note(f"check_06 DMARC of {name}", (spf, dmarc, aligned) == ("pass", "pass", True), f"spf={spf} dmarc={dmarc} aligned={aligned}")
     verdicts, _ = signatures(through_postfix(raw))
-    note(f"4 DKIM of {name} after Postfix", all(v == [True, True] for v in verdicts.values()), shown(verdicts))
+    note(f"check_04 DKIM of {name} after Postfix", all(v == [True, True] for v in verdicts.values()), shown(verdicts))
 
 for file in spoilt:
-    verdicts, _ = signatures(file.read_bytes())
-    note(f"5 DKIM of {file.stem}", all(v and not any(v) for v in verdicts.values()), shown(verdicts))
+    verdicts, report = signatures(file.read_bytes())
+    note(f"check_05 DKIM of {file.stem}", all(v and not any(v) for v in verdicts.values()), shown(verdicts))
+    if file.stem == "spoilt-from":
+        dmarc = report["dmarc"]["status"]["result"]
+        note(f"check_06 DMARC refuses {file.stem}", dmarc != "pass", f"dmarc={dmarc}")
 
 def is_clean(name, score, rules):
     bad = {rule: points for rule, points in rules.items() if FAMILIES.match(rule) and points > RULE_MAX}
@@ -151,9 +157,9 @@ def counted(score, rules):
 
 for file in whole:
     found = spam(file.read_bytes())
-    note(f"15 SpamAssassin of {file.stem}", is_clean(file.stem, *found), counted(*found))
+    note(f"check_15 SpamAssassin of {file.stem}", is_clean(file.stem, *found), counted(*found))
 found = spam((MAILS / "spoilt-text.eml").read_bytes())
-note("15 SpamAssassin refuses spoilt-text", not is_clean("spoilt-text", *found), counted(*found))
+note("check_15 SpamAssassin refuses spoilt-text", not is_clean("spoilt-text", *found), counted(*found))
 
 
 
@@ -175,41 +181,111 @@ bad_page = LAB / "bad.html"
 bad_page.write_text(pages[0].read_text().replace("</body>", "<p><img src=x></div></body>"))
 for what, judge in (("vnu", by_vnu), ("html-validate", by_html_validate)):
     errors = judge(pages)
-    note(f"16 {what}", not errors, f"{len(errors)} errors in {len(pages)} pages {errors[:3] or ''}")
+    note(f"check_16 {what}", not errors, f"{len(errors)} errors in {len(pages)} pages {errors[:3] or ''}")
     errors = judge([bad_page])
-    note(f"16 {what} refuses a spoilt page", bool(errors), f"{len(errors)} errors")
+    note(f"check_16 {what} refuses a spoilt page", bool(errors), f"{len(errors)} errors")
 
 
-def widths(browser, page):
-    """How wide a page lays itself out in a window of each width, in pixels."""
-    source = page.replace("&", "&amp;").replace('"', "&quot;")
-    frames = "".join(f'<iframe width="{width}" height="800" srcdoc="{source}"></iframe>' for width in WINDOWS)
-    tell = "onload=()=>document.title=[...document.querySelectorAll('iframe')].map(f=>f.contentDocument.documentElement.scrollWidth).join(' ')"
-    file = LAB / "frames.html"
-    file.write_text(f"<!DOCTYPE html><title></title><style>iframe{{border:0}}</style>{frames}<script>{tell}</script>")
-    result = run(
+def chromium(*arguments):
+    return run(
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
-        f"--user-data-dir={LAB / 'browser'}", "--window-size=900,1800", "--dump-dom", f"file://{file}",
+        f"--user-data-dir={LAB / 'browser'}", *arguments,
     )
-    title = re.search(r"<title>([\d ]+)</title>", result.stdout.decode(errors="replace"))
-    return [int(width) for width in title.group(1).split()] if title else []
+
+
+def in_frames(page, sizes, tell):
+    """What a script says of a page in frames of these widths and heights; a window itself is never narrower than 500."""
+    source = page.replace("&", "&amp;").replace('"', "&quot;")
+    frames = "".join(f'<iframe width="{width}" height="{height}" srcdoc="{source}"></iframe>' for width, height in sizes)
+    file = LAB / "frames.html"
+    script = f"onload=()=>document.documentElement.dataset.told=btoa(unescape(encodeURIComponent(JSON.stringify(({tell})([...document.querySelectorAll('iframe')].map(f=>f.contentDocument))))))"
+    file.write_text(f"<!DOCTYPE html><style>iframe{{border:0}}</style>{frames}<script>{script}</script>")
+    dom = chromium("--window-size=900,1800", "--dump-dom", f"file://{file}").stdout.decode(errors="replace")
+    told = re.search(r'data-told="([^"]+)"', dom)
+    return json.loads(base64.b64decode(told.group(1))) if told else []
+
+
+def widths(page):
+    """How wide a page lays itself out in a window of each width, in pixels."""
+    return in_frames(page, [(width, 800) for width in WINDOWS], "all=>all.map(page=>page.documentElement.scrollWidth)")
+
+
+def bare(page):
+    """As mail programs show it that drop the style block."""
+    return re.sub(r"<style>.*?</style>|<meta name=\"(supported-)?color-schemes?\"[^>]*>", "", page, flags=re.S)
 
 
 WINDOWS = [320, 375, 800]
+HEIGHT = 6000
+# Light, dark by the page's own rules, and dark because the program turns the colours of a page that has none around.
+SCHEMES = {
+    "light": ((), lambda page: page),
+    "dark": (("--blink-settings=preferredColorScheme=0",), lambda page: page),
+    "forced dark": (("--force-dark-mode", "--enable-features=WebContentsForceDark"), bare),
+}
+# Between the darkest and the brightest pixel of a line; smoothing takes a little from the 4.5 of the colours.
+PIXEL_RATIO_MIN = 4.0
+# Where each line of text stands, as the browser lays it out.
+LINES = """([page])=>{const all=[],walk=page.createTreeWalker(page.body,NodeFilter.SHOW_TEXT);
+while(walk.nextNode()){const node=walk.currentNode;if(!node.data.trim())continue;
+const range=page.createRange();range.selectNodeContents(node);
+for(const r of range.getClientRects())if(r.width>2)all.push([r.left,r.top,r.right,r.bottom,node.data.trim().slice(0,40)])}
+return all}"""
+
+
+def luminance(colour):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (value / 255 for value in colour[:3])]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def unreadable(name, page, width, scheme):
+    """How many lines were looked at, and those that do not stand out from what is behind them."""
+    flags, change = SCHEMES[scheme]
+    file, picture = LAB / "seen.html", PICTURES / f"{name}-{width}-{scheme.replace(' ', '-')}.png"
+    file.write_text(change(page))
+    chromium(*flags, f"--window-size={width},{HEIGHT}", f"--screenshot={picture}", f"file://{file}")
+    lines = in_frames(change(page), [(width, HEIGHT)], LINES)
+    image = Image.open(picture).convert("RGB")
+    pale, n_looked_at = [], 0
+    for left, top, right, bottom, text in lines:
+        box = (max(0, int(left)), int(top), min(width, int(right) + 1), int(bottom) + 1)
+        if bottom > HEIGHT or box[2] <= box[0]:
+            continue
+        n_looked_at += 1
+        shades = [luminance(colour) for _, colour in image.crop(box).getcolors(1 << 20)]
+        ratio = (max(shades) + 0.05) / (min(shades) + 0.05)
+        if ratio < PIXEL_RATIO_MIN:
+            pale.append(f"{text!r} {ratio:.1f}")
+    return n_looked_at, pale
+
+
+LOOKED_AT = ["recorded-0", "recorded-12", "scripts", "hostile", "welcome", "notice"]
 if browser := shutil.which("chromium") or shutil.which("chromium-browser"):
     for file in pages:
         page = file.read_text()
-        # Some mail programs drop the style block.
-        bare = re.sub(r"<style>.*?</style>", "", page, flags=re.S)
-        found, found_bare = widths(browser, page), widths(browser, bare)
+        found, found_bare = widths(page), widths(bare(page))
         # The narrowest phones need the style block.
         holds = found == WINDOWS and found_bare[1:] == WINDOWS[1:]
-        note(f"24 width of {file.stem}, with and without styles", holds, f"{found} {found_bare} px")
+        note(f"check_24 width of {file.stem}, with and without styles", holds, f"{found} {found_bare} px")
     wide = pages[0].read_text().replace("</body>", f"<p style=\"white-space:nowrap\">{'wide ' * 300}</p></body>")
-    found = widths(browser, wide)
-    note("24 width refuses a spoilt page", bool(found) and found != WINDOWS, f"{found} px")
+    found = widths(wide)
+    note("check_24 width refuses a spoilt page", bool(found) and found != WINDOWS, f"{found} px")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for name in LOOKED_AT:
+        page = (MAILS / f"{name}.html").read_text()
+        for width in WINDOWS[1:]:
+            for scheme in SCHEMES:
+                n, pale = unreadable(name, page, width, scheme)
+                note(f"check_24 {name} at {width} px, {scheme}", n > 5 and not pale, f"{n} lines, unreadable: {pale[:3]}")
+    # A pale colour, and dark ink that no rule for the dark turns bright.
+    page = (MAILS / "recorded-12.html").read_text()
+    for scheme, style in [("light", "color:#b0b0b0"), ("dark", "color:#1b2026")]:
+        spoilt_page = page.replace("<h1", f'<p style="margin:0;{style}">Pale words</p><h1', 1)
+        _, pale = unreadable("spoilt", spoilt_page, 375, scheme)
+        note(f"check_24 {scheme} refuses a spoilt page", len(pale) == 1, f"unreadable: {pale}")
+    print(f"pictures to look at: {PICTURES}")
 else:
-    print("skipped 24 width: chromium is absent")
+    print("skipped check_24: chromium is absent")
 
 print(f"{len(failures)} failures" + ("" if not failures else ": " + "; ".join(failures)))
 sys.exit(bool(failures))

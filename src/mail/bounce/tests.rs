@@ -36,7 +36,7 @@ fn failed(verdict: Verdict) -> BouncedRecipient {
 }
 
 #[test]
-fn the_report_of_a_real_postfix_leads_back_to_its_subscriber() {
+fn check_10_the_report_of_a_real_postfix_leads_back_to_its_subscriber() {
     let Some(sample) = sample() else { return };
     let Verdict::Dsn(dsn) = read(sample.as_bytes()) else {
         panic!("{:?}", read(sample.as_bytes()))
@@ -192,6 +192,21 @@ fn requests_to_leave_are_told_from_automatic_replies() {
     check(
         &format!("To: leave@example.org\r\nSubject: {token}\r\nAuto-Submitted: auto-generated"),
         Some(Some(token)),
+    );
+    // The short token of an address, also where a program wrote the mail for its reader, and without a subject.
+    let short = keys().sign_leave_address(&ana);
+    check(
+        &format!("To: <leave+{short}@example.org>\r\nSubject: unsubscribe"),
+        Some(Some(&short)),
+    );
+    check(&format!("To: leave+{short}@example.org"), Some(Some(&short)));
+    check(
+        &format!("To: leave+{short}@example.org\r\nSubject: Unsubscribe\r\nAuto-Submitted: auto-generated"),
+        Some(Some(&short)),
+    );
+    check(
+        &format!("To: bounces+{short}@example.org\r\nSubject: Re: 3 new papers"),
+        None,
     );
     check("To: leave@example.org\r\nSubject: Unsubscribe", Some(None));
     check(

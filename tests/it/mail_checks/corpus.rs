@@ -14,7 +14,7 @@ use paperround::{
         ArxivId, Author, CoverageNote, DigestId, DigestKind, DigestRecord, Paper, PaperRecord, SectionRecord, Shown,
         SubscriberId, Term,
     },
-    render::{Renderer, Settings},
+    render::{Block, Notice, Renderer, Settings},
     token::{Keys, TokenKey},
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Mail {
     pub(super) sources: String,
     /// Papers that did not fit.
     pub(super) n_cut: usize,
+    /// Whether the service has an address on the web (`web.public_url`).
+    pub(super) is_on_the_web: bool,
 }
 
 impl Mail {
@@ -138,21 +140,34 @@ pub(super) fn mails(at: DateTime<Utc>) -> Vec<Mail> {
         .collect();
     mails.push(mail("hostile", &hostile(), at));
     mails.push(mail("scripts", &scripts(), at));
+    let record = |name: &str| record(name, &recorded[..12], at);
+    mails.push(made(record("by-mail-only"), &recorded[..12], false));
+    let welcome = DigestRecord {
+        kind: DigestKind::Welcome,
+        ..record("welcome")
+    };
+    mails.push(made(welcome, &recorded[..12], true));
     mails
 }
 
 /// One mail, as the program makes it: assembled, cut to size, composed and signed.
 pub(super) fn mail(name: &str, papers: &[Paper], at: DateTime<Utc>) -> Mail {
-    let composer = composer();
+    made(record(name, papers, at), papers, true)
+}
+
+/// The mail of a record, with `web.public_url` set or not.
+fn made(record: DigestRecord, papers: &[Paper], is_on_the_web: bool) -> Mail {
+    let name = record.id.subscriber.to_string();
+    let composer = composer(is_on_the_web);
     let stored: Papers = papers
         .iter()
         .map(|paper| (paper.versioned_id(), Arc::new(paper.clone())))
         .collect();
-    let fitted = composer.fit(record(name, papers, at), &stored).unwrap();
+    let fitted = composer.fit(record, &stored).unwrap();
     let message_id = composer.keys.message_id(&fitted.record.id, DOMAIN);
     let composed = composer.compose(&fitted.record, &message_id, &stored).unwrap();
     Mail {
-        name: name.to_owned(),
+        name,
         raw: composed.bytes,
         text: composed.text,
         html: composed.html,
@@ -161,7 +176,33 @@ pub(super) fn mail(name: &str, papers: &[Paper], at: DateTime<Utc>) -> Mail {
             .map(|paper| format!("{}\n{}\n", paper.title, paper.abstract_text))
             .collect(),
         n_cut: fitted.cut.len(),
+        is_on_the_web,
     }
+}
+
+/// The HTML of a report to the operator, which the same templates make.
+pub(super) fn notice(at: DateTime<Utc>) -> String {
+    let block = |heading: &str, paragraphs: &[&str]| Block {
+        heading: Some((heading.to_owned(), format!("{} troubles", paragraphs.len()))),
+        paragraphs: paragraphs.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let notice = Notice {
+        subject: "Paperround needs you: keyword \"NAS\", digest bo 12".to_owned(),
+        lead: "keyword \"NAS\" could not be fetched completely, and 1 more".to_owned(),
+        headline: "Needs you".to_owned(),
+        blocks: vec![
+            block(
+                "In trouble",
+                &[
+                    "Since 2026-02-03 07:00 UTC: the keyword \"NAS\" could not be fetched completely: arXiv answered <b>503</b>",
+                    "Since 2026-02-04 07:00 UTC: digest bo 12 is held: the relay may have taken it, but never said so.",
+                ],
+            ),
+            block("Well again", &["Since 2026-02-09 07:00 UTC: the relay"]),
+        ],
+        why: "You get this because report.to names your address.".to_owned(),
+    };
+    composer(true).renderer.notice(&notice, at).unwrap().html
 }
 
 fn record(name: &str, papers: &[Paper], at: DateTime<Utc>) -> DigestRecord {
@@ -226,8 +267,8 @@ pub(super) fn signer() -> Signer {
     Signer::new(DOMAIN, keys.into()).unwrap()
 }
 
-fn composer() -> Composer {
-    let public_url = Some("https://papers.example.org".to_owned());
+fn composer(is_on_the_web: bool) -> Composer {
+    let public_url = is_on_the_web.then(|| "https://papers.example.org".to_owned());
     let settings = Settings {
         public_url: public_url.clone(),
         contact: Some("ops@example.org".to_owned()),
@@ -363,6 +404,11 @@ fn scripts() -> Vec<Paper> {
             "👩\u{200d}🔬 Emoji 🏳\u{fe0f}\u{200d}🌈 in titles",
             "Family: 👨\u{200d}👩\u{200d}👧.",
             "🦀 Crab",
+        ),
+        (
+            "Bounds for $T_c^{\\max}$ and $\\unknown{x}$ with \\emph{care}",
+            "A sign that no font has, $x_{\\mathrm{sup}}^{q}$, stands raised; $\\unknown{y}$ stays as it is.",
+            "Ana Example",
         ),
         (
             "한국어 처리를 위한 강화 학습",

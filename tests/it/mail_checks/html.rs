@@ -29,13 +29,15 @@ impl Tag {
     }
 }
 
-/// The colours in force.
+/// The colours and the size in force.
 #[derive(Clone, Default)]
 pub(super) struct Style {
     pub(super) colour: String,
     pub(super) ground: String,
     pub(super) dark_colour: String,
     pub(super) dark_ground: String,
+    /// Pixels; `None` where nothing has set it, so that the reader's program decides.
+    pub(super) size_px: Option<u32>,
     /// The classes of this element and of those around it.
     classes: Vec<String>,
     /// The element the text stands in.
@@ -73,6 +75,12 @@ impl Style {
             }
         }
         self.classes.extend(classes.into_iter().map(str::to_owned));
+        // `font:bold 16px/22px …` or `font-size:15px`.
+        let sizes = ["font", "font-size"].iter().filter_map(|property| own.get(*property));
+        for value in sizes {
+            let px = value.split([' ', '/']).find_map(|word| word.strip_suffix("px"));
+            self.size_px = px.and_then(|px| px.parse().ok()).or(self.size_px);
+        }
     }
 }
 

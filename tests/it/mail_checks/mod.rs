@@ -1,8 +1,8 @@
 //! The twenty-five checks that a mail must pass before it may be sent to anybody, each with mails that must fail it.
 //!
-//! Missing numbers stand elsewhere: 8 and 25 need the whole program (`web_cases`, `smtp` and the replay of recorded
-//! days); 15, 16 and 24 need tools of others and are in `tests/mail-tools.sh`, which repeats 4, 5 and 6 with
-//! three more verifiers. The endpoints of 7 are tested in `web_cases`.
+//! Every test is called by its check's number, so that `check_07` finds all that holds it: the endpoints of 7 and 8 are in
+//! `web_cases`, the report of 10 in `mail::bounce`, the kills of 25 in `crash_cases`. 15, 16 and 24 need tools of others and
+//! are in `tests/mail-tools.sh`, which calls them by the same names and repeats 4, 5 and 6 with three more verifiers.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@ mod checks;
 mod corpus;
 mod html;
 mod page;
+mod service;
 
 use std::{
     borrow::Borrow,
@@ -145,6 +146,18 @@ fn check_07_one_click_leaving_is_offered_as_rfc_8058_has_it() {
             mail.with_raw("List-Unsubscribe: ", "List-Unsubscribe: <https://example.org/>, "),
         ]
     });
+    // A service without an address on the web must not offer a click that nobody answers.
+    let by_mail = MAILS.iter().find(|mail| mail.name == "by-mail-only").unwrap();
+    for spoilt in [
+        by_mail.with_raw(
+            "\r\nPrecedence:",
+            "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nPrecedence:",
+        ),
+        by_mail.with_raw("List-Unsubscribe: ", "List-Unsubscribe: <https://example.org/u>, "),
+        by_mail.with_raw("List-Unsubscribe: <mailto:", "List-Unsubscribe: <tel:"),
+    ] {
+        assert!(checks::one_click(&spoilt).is_err());
+    }
 }
 
 #[test]
@@ -287,13 +300,14 @@ fn check_19_nothing_is_hidden_and_the_first_line_says_what_is_new() {
 
 /// CASES 73.
 #[test]
-fn check_20_every_text_reads_on_its_ground_in_light_and_dark_and_links_are_underlined() {
+fn check_20_every_text_reads_on_its_ground_in_light_and_dark_is_large_enough_and_links_are_underlined() {
     holds(page::contrast, |mail| {
         [
-            "<p style=\"color:#999999\">x</p>",
+            "<p style=\"color:#999999;font-size:14px\">x</p>",
+            "<p class=\"i\" style=\"color:#1b2026;font-size:13px\">x</p>",
             // A colour without a rule for the dark scheme.
-            "<p style=\"color:#1b2026\">x</p>",
-            "<p class=\"i\" style=\"color:#1b2026\"><a class=\"a\" href=\"#\" style=\"color:#0b4fb3\">x</a></p>",
+            "<p style=\"color:#1b2026;font-size:14px\">x</p>",
+            "<p class=\"i\" style=\"color:#1b2026;font-size:14px\"><a class=\"a\" href=\"#\" style=\"color:#0b4fb3\">x</a></p>",
         ]
         .iter()
         .map(|bad| {
@@ -371,8 +385,13 @@ fn mails_are_written_for_the_tools() {
         fs::write(dir.join(format!("{}.eml", mail.name)), &mail.raw).unwrap();
         fs::write(dir.join(format!("{}.html", mail.name)), mail.parts().1).unwrap();
     }
+    fs::write(dir.join("notice.html"), corpus::notice(SystemClock.now())).unwrap();
     let whole = mail("recorded-12", &recorded()[..12], SystemClock.now());
     for (name, spoilt) in [
+        (
+            "spoilt-from",
+            whole.with_raw("<papers@example.org>", "<papers@example.net>"),
+        ),
         (
             "spoilt-subject",
             whole.with_raw("\r\nFrom:", "\r\nSubject: other\r\nFrom:"),

@@ -143,7 +143,7 @@ pub(super) fn nothing_hidden(mail: &Mail) -> Verdict {
                     || own.contains_key("opacity")
                     || is("font-size", "0")
                     || is("font-size", "0px")
-                    || is("line-height", "0")
+                    || (is("line-height", "0") && !["sup", "sub"].contains(&tag.name.as_str()))
                     || is("width", "0")
                     || tag.attribute("hidden").is_some();
                 expect(!hides, || format!("<{} {:?}>", tag.name, tag.attributes))?;
@@ -171,12 +171,18 @@ pub(super) fn nothing_hidden(mail: &Mail) -> Verdict {
 
 pub(super) fn contrast(mail: &Mail) -> Verdict {
     const RATIO_MIN: f64 = 4.5;
+    const SIZE_PX_MIN: u32 = 14;
     let (_, page) = mail.parts();
     for piece in html::pieces(&page)? {
         match piece {
             Piece::Text(text, style)
                 if !text.trim().is_empty() && !["title", "style"].contains(&style.element.as_str()) =>
             {
+                let is_script = ["sup", "sub"].contains(&style.element.as_str());
+                expect(
+                    is_script || style.size_px.is_some_and(|size| size >= SIZE_PX_MIN),
+                    || format!("{text:?} is {:?} pixels high", style.size_px),
+                )?;
                 for (colour, ground) in [(&style.colour, &style.ground), (&style.dark_colour, &style.dark_ground)] {
                     let ratio = ratio(colour, ground).ok_or_else(|| format!("{text:?}: {colour} on {ground}"))?;
                     expect(ratio >= RATIO_MIN, || {
@@ -291,7 +297,11 @@ pub(super) fn both_parts_agree(mail: &Mail) -> Verdict {
     if let Some(at) = (0..hrefs.len().max(links.len())).find(|at| hrefs.get(*at) != links.get(*at)) {
         return Err(format!("link {at}: {:?} and {:?}", hrefs.get(at), links.get(at)));
     }
-    let leave = format!("https://papers.{DOMAIN}/u/");
+    let leave = if mail.is_on_the_web {
+        format!("https://papers.{DOMAIN}/u/")
+    } else {
+        "mailto:leave+".to_owned()
+    };
     expect(links.iter().any(|link| link.starts_with(&leave)), || {
         "no way to leave".to_owned()
     })?;
