@@ -133,6 +133,7 @@ fn record(number: usize, papers: &[Paper]) -> DigestRecord {
         shown: Shown::Full,
         also: vec![1, 2],
         replaces: None,
+        changes: None,
     });
     DigestRecord {
         id: DigestId {

@@ -111,6 +111,7 @@ fn write(
             waiting_since: frozen_at,
             in_title: !marks(paper).title.is_empty(),
             replaces: None,
+            changes: None,
         })
         .filter(|pending| !pending.keywords.is_empty() && kind != DigestKind::Quiet)
         .collect();

@@ -7,7 +7,11 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{ArxivId, Paper, PaperRecord, SectionRecord, Shown, Term, TermKind};
+use crate::model::{ArxivId, Changes, Paper, PaperRecord, SectionRecord, Shown, Term, TermKind};
+
+mod changes;
+
+pub use changes::changes;
 
 /// How many papers of one section may wait for later digests; older ones are settled as skipped.
 pub const WAITING_MAX: usize = 1_000;
@@ -54,6 +58,8 @@ pub struct Pending<'a> {
     pub in_title: bool,
     /// The version that the subscriber got before and when, for a replacement.
     pub replaces: Option<(u16, DateTime<Utc>)>,
+    /// What the replacement changed, where the former text is known.
+    pub changes: Option<Changes>,
 }
 
 /// Everything that decides what one digest holds.
@@ -192,6 +198,7 @@ fn fill(
                 shown: settings.shown,
                 also: candidate.keywords[1..].to_vec(),
                 replaces: candidate.pending.replaces,
+                changes: candidate.pending.changes.clone(),
             })
             .collect(),
         n_waiting: waiting.len(),
@@ -233,6 +240,7 @@ mod tests {
             waiting_since: at(since),
             in_title: false,
             replaces: None,
+            changes: None,
         }
     }
 

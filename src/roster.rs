@@ -5,7 +5,7 @@
 //! not grow with their number.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use ring::digest::{Context, SHA256};
 
 use crate::{
-    model::{Definition, SubscriberId, SubscriberState, Suppression},
+    model::{ArxivId, Definition, Paper, SubscriberId, SubscriberState, Suppression},
     schedule::Schedule,
     store::{Batch, DocumentKind, Store, StoreError, Versioned, documents},
 };
@@ -100,10 +100,43 @@ pub struct Synchronised {
     pub definitions: BTreeSet<Definition>,
     /// From when wordings count whose floor is not known yet.
     pub undetermined: BTreeSet<DateTime<Utc>>,
+    /// Papers whose later versions matter, whatever they say.
+    pub followed: Followed,
     /// How many people were seen for the first time.
     pub n_added: usize,
     /// How many known people are no longer configured.
     pub n_absent: usize,
+}
+
+/// Papers whose later versions matter, whether they match anything or not: an author who withdraws a paper mostly takes
+/// its abstract away too.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// Papers that were sent where replacements are listed, with the lowest version that anybody got.
+    got: HashMap<ArxivId, u16>,
+    /// Papers that wait for somebody's digest.
+    waiting: HashSet<ArxivId>,
+}
+
+impl Followed {
+    fn add(&mut self, state: &SubscriberState) {
+        for (id, (version, _)) in &state.versions {
+            let lowest = self.got.entry(id.clone()).or_insert(*version);
+            *lowest = (*lowest).min(*version);
+        }
+        self.waiting.extend(state.pending.keys().cloned());
+    }
+
+    /// Whether a later version of this paper may matter.
+    pub fn holds(&self, id: &ArxivId) -> bool {
+        self.got.contains_key(id) || self.waiting.contains(id)
+    }
+
+    /// Whether this is a later version of a paper that somebody got, or withdraws one that somebody waits for.
+    pub fn awaits(&self, paper: &Paper) -> bool {
+        self.got.get(&paper.id).is_some_and(|got| paper.version > *got)
+            || (paper.withdrawn && self.waiting.contains(&paper.id))
+    }
 }
 
 /// Brings the stored states in line with the configuration, and collects what the run must look for.
@@ -123,6 +156,7 @@ pub async fn synchronise(store: &dyn Store, roster: &Roster, now: DateTime<Utc>)
                 }
             }
             found.undetermined.extend(state.value.undetermined());
+            found.followed.add(&state.value);
             changed
         })
         .await?;

@@ -34,6 +34,7 @@ pub(crate) fn entry(subscriber: &str, numbers: &[u32]) -> (OutboxEntry, Subscrib
         shown: Shown::Full,
         also: Vec::new(),
         replaces: None,
+        changes: None,
     });
     let digest = DigestRecord {
         id: crate::model::DigestId { subscriber: id, number },

@@ -338,6 +338,9 @@ fn in_words(report: &Report) -> String {
     if let Some(silence) = report.silence {
         words.push_str(&format!("nothing new: {}\n", silence.in_words("the fetch before")));
     }
+    for found in report.found_alone() {
+        words.push_str(&format!("{found}\n"));
+    }
     if !report.incomplete.is_empty() {
         words.push_str(&format!(
             "{} keywords incomplete; nothing is lost, the next run goes on\n",

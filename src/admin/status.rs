@@ -313,16 +313,10 @@ fn words(status: &Status, now: DateTime<Utc>) -> String {
                 "; {}",
                 silence.in_words("the fetch before")
             )),
-            run.reconciliation
-                .as_ref()
-                .map_or_else(String::new, |reconciliation| format!(
-                    "; found only by {}: {}{}",
-                    reconciliation.by,
-                    reconciliation.found_alone,
-                    reconciliation
-                        .missed
-                        .map_or_else(String::new, |missed| format!(", missed by it: {missed}"))
-                )),
+            run.found_alone()
+                .iter()
+                .map(|found| format!("; {found}"))
+                .collect::<String>(),
         ));
     }
     line(format_args!("\nSearches"));

@@ -12,7 +12,7 @@ use super::{Reply, json};
 use crate::{
     app::{App, AppError},
     config::Config,
-    fetch::LookError,
+    fetch::{Look, LookError},
     matching::{self, Lexicon, Take},
     model::{ArxivId, Definition, Paper, Term},
     render::{line, marked_line},
@@ -99,32 +99,41 @@ pub(super) async fn command(app: &App, asked: Asked<'_>) -> Result<Reply, AppErr
         .collect();
     let to = app.clock.now();
     let from = to - TimeDelta::days(i64::from(asked.days));
-    let (papers, n_total, n_requests) = if asked.stored {
-        let papers = stored_papers(&*app.store, from).await?;
-        (papers, 0, 0)
+    let look = if asked.stored {
+        Look {
+            papers: stored_papers(&*app.store, from).await?,
+            ..Look::default()
+        }
     } else {
-        let look = app
-            .run
+        app.run
             .fetcher
             .look(&tried.definition.term, &tried.definition.categories, from, to)
             .await
             .map_err(|error| match error {
                 LookError::Term(why) => AppError::Usage(why),
                 other => AppError::Other(anyhow::anyhow!("{other}; --stored looks at what is stored")),
-            })?;
-        (look.papers, look.n_total, look.n_requests)
+            })?
     };
+    let n_left_out = look.n_total.saturating_sub(look.papers.len() as u64);
+    // An answer that was too small holds the newest, so what is counted per day counts from the oldest of them.
+    let oldest = look.papers.iter().filter_map(|paper| paper.submitted).min();
+    let from = oldest.filter(|_| n_left_out > 0).unwrap_or(from).max(from);
     let marks = match (asked.as_json, asked.bold) {
         (true, _) => ("", ""),
         (false, true) => ("\x1b[1m", "\x1b[0m"),
         (false, false) => ("*", "*"),
     };
-    let mut answer = judge(&tried, &papers, (from, to), marks);
+    let mut answer = judge(&tried, &look.papers, (from, to), marks);
     answer.query = asked.query.to_owned();
     answer.warnings = warnings;
-    answer.n_left_out = n_total.saturating_sub(papers.len() as u64);
-    answer.n_requests = n_requests;
-    answer.warnings.extend(broad(&answer, asked.days));
+    answer.n_left_out = n_left_out;
+    answer.n_requests = look.n_requests;
+    match look.unsearchable {
+        Some(why) => answer.warnings.push(format!(
+            "{why}; here it was looked for among all papers of the time, as many as one answer of arXiv holds"
+        )),
+        None => answer.warnings.extend(broad(&answer, asked.days)),
+    }
     Ok(Reply::done(if asked.as_json {
         json(&answer)?
     } else {

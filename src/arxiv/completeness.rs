@@ -20,7 +20,9 @@ pub use self::{
     beginning::beginning,
     consistency::RESULTS_MAX,
     freshness::{Sighting, fresh, sighting},
-    memory::{AGREEING_MIN, AGREEING_SPAN, VANISHED_MAX, VANISHED_PERCENT_MAX, complete, incomplete, remember},
+    memory::{
+        AGREEING_MIN, AGREEING_SPAN, VANISHED_MAX, VANISHED_PERCENT_MAX, complete, incomplete, remember, vanished,
+    },
     plausibility::{Aside, WINDOW_SLACK},
     reason::Reason,
 };

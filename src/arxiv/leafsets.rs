@@ -15,6 +15,16 @@ pub struct LeafSet {
     pub category: String,
 }
 
+impl LeafSet {
+    /// Whether a paper with these categories is in it, under either name of a category that has two.
+    pub fn holds(&self, categories: &[String]) -> bool {
+        let aliases = category::aliases(&self.category);
+        categories
+            .iter()
+            .any(|name| *name == self.category || aliases.contains(&name.as_str()))
+    }
+}
+
 /// Group, archive, classes; an archive without classes is a category itself.
 const ARCHIVES: [(&str, &str, &[&str]); 20] = [
     (
@@ -194,6 +204,21 @@ mod tests {
         let covered = covering(&["cs.ZZ".to_owned()], &all).unwrap();
         assert_eq!(covered.len(), 1);
         assert!(covering(&["cs.*".to_owned()], &all).unwrap().contains(&covered[0]));
+    }
+
+    #[test]
+    fn a_set_holds_the_papers_of_both_names() {
+        let check = |category: &str, categories: &[&str], expected: bool| {
+            let all = all();
+            let set = all.iter().find(|set| set.category == category).unwrap();
+            let categories: Vec<String> = categories.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(set.holds(&categories), expected, "{category} {categories:?}");
+        };
+        check("cs.LG", &["stat.ML", "cs.LG"], true);
+        check("cs.IT", &["math.IT"], true);
+        check("math.IT", &["cs.IT"], true);
+        check("cs.LG", &["cs.CV", "stat.ML"], false);
+        check("hep-th", &[], false);
     }
 
     #[test]

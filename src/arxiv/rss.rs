@@ -340,6 +340,16 @@ mod tests {
     }
 
     #[test]
+    fn a_feed_near_the_limit_may_be_cut() {
+        let check = |n_items: usize, expected: bool| {
+            let feed = parse(rss(&"<item/>".repeat(n_items)).as_bytes()).unwrap();
+            assert_eq!((feed.n_items, feed.may_be_cut()), (n_items, expected));
+        };
+        check(SUSPICIOUS_ITEMS - 1, false);
+        check(SUSPICIOUS_ITEMS, true);
+    }
+
+    #[test]
     fn an_empty_feed_is_a_quiet_day_and_an_error_feed_is_not() {
         assert_eq!(parse(rss("").as_bytes()).unwrap().n_items, 0);
         let error = rss("").replace("cs.LG updates on arXiv.org", "Feed error for query: cs.XY</title><description>bad category</description><title>Feed error for query: cs.XY");

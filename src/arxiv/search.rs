@@ -95,6 +95,22 @@ pub fn submitted_between(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     format!("submittedDate:[{} TO {}]", minute(from), minute(to))
 }
 
+/// The same in, of each list of categories, at least one. Lists that are too long for an address are left out.
+pub fn submitted_in(categories: &[Vec<String>], from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let window = submitted_between(from, to);
+    let mut all: Vec<Tree> = Vec::new();
+    for filter in categories.iter().filter_map(|list| any_category(list)) {
+        let size: usize = all.iter().chain([&filter]).map(Tree::encoded_len).sum();
+        if size <= URL_BYTES_MAX - URL_REST_BYTES {
+            all.push(filter);
+        }
+    }
+    if all.is_empty() {
+        return window;
+    }
+    format!("({} AND {window})", Tree::and(all))
+}
+
 /// A query before it is written down.
 #[derive(Debug, Clone)]
 enum Tree {
@@ -343,6 +359,28 @@ mod tests {
             r"((cat:math.IT OR cat:cs.IT) AND (ti:univ* OR abs:univ*))",
         );
         check(&Term::author("Jane Doe"), &[], r#"(au:"Jane Doe" OR au:"J Doe")"#);
+    }
+
+    #[test]
+    fn all_papers_of_a_time_are_asked_for_by_dates_and_categories() {
+        let at = |text: &str| text.parse().unwrap();
+        let (from, to) = (at("2026-02-01T07:00:30Z"), at("2026-02-03T07:00:30Z"));
+        let check = |categories: &[&[&str]], expected: &str| {
+            let categories: Vec<Vec<String>> = categories
+                .iter()
+                .map(|list| list.iter().map(|name| (*name).to_owned()).collect())
+                .collect();
+            assert_eq!(submitted_in(&categories, from, to), expected);
+        };
+        check(&[], "submittedDate:[202602010700 TO 202602030701]");
+        check(
+            &[&["cs.LG", "stat.ML"]],
+            "((cat:cs.LG OR cat:stat.ML) AND submittedDate:[202602010700 TO 202602030701])",
+        );
+        check(
+            &[&["cs.LG"], &["no such thing"], &["stat.ML"]],
+            "(((cat:cs.LG) AND (cat:stat.ML)) AND submittedDate:[202602010700 TO 202602030701])",
+        );
     }
 
     #[test]

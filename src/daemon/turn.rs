@@ -254,3 +254,59 @@ fn covers_latest(fetched_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     let latest = crate::arxiv::calendar::latest_expected(now);
     fetched_at >= latest.visible_from()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::IncompleteKeyword,
+        run::{Recorded, Report},
+    };
+
+    /// A fetch of Wednesday, 11 February 2026; the announcement before is shown from 04:30 UTC at the latest.
+    fn fetched(at: &str, is_current: bool, is_complete: bool) -> admin::Fetch {
+        let at = at.parse().unwrap();
+        let missing = IncompleteKeyword {
+            keyword: "GNN".to_owned(),
+            since: at,
+            why: "503".to_owned(),
+        };
+        admin::Fetch {
+            recorded: Recorded::default(),
+            report: Report {
+                current: is_current,
+                incomplete: if is_complete { Vec::new() } else { vec![missing] },
+                ..Report::default()
+            },
+            at,
+            duration: TimeDelta::zero(),
+        }
+    }
+
+    #[test]
+    fn what_is_incomplete_is_asked_for_every_half_hour_and_what_is_complete_only_for_a_slot() {
+        let check = |fetch: Option<admin::Fetch>, is_near: bool, now: &str, expected: bool| {
+            let now = now.parse().unwrap();
+            assert_eq!(
+                wants_fetch(fetch.as_ref(), is_near, now),
+                expected,
+                "{fetch:?} at {now}"
+            );
+        };
+        let at = "2026-02-11T07:00:00Z";
+        // Nothing is known: only a slot is a reason.
+        check(None, false, at, false);
+        check(None, true, at, true);
+        // Complete, with the announcement that can be expected: nothing more is to be had until the next one.
+        check(Some(fetched(at, true, true)), true, "2026-02-11T14:00:00Z", false);
+        check(Some(fetched(at, true, true)), false, "2026-02-12T07:00:00Z", false);
+        check(Some(fetched(at, true, true)), true, "2026-02-12T07:00:00Z", true);
+        // Incomplete: in the same morning, in the afternoon, at night, whatever the slots.
+        check(Some(fetched(at, true, false)), true, "2026-02-11T07:29:00Z", false);
+        for later in ["2026-02-11T07:30:00Z", "2026-02-11T14:00:00Z", "2026-02-11T23:00:00Z"] {
+            check(Some(fetched(at, true, false)), false, later, true);
+            // Nor is an index that stands still believed for the day.
+            check(Some(fetched(at, false, true)), false, later, true);
+        }
+    }
+}

@@ -54,6 +54,10 @@ pub(super) struct List {
     pub(super) latest_change: Option<NaiveDate>,
     /// How many records it held.
     pub(super) n_records: usize,
+    /// How many of them could be read as papers.
+    pub(super) n_papers: usize,
+    /// How many of these are filed under the set's category.
+    pub(super) n_own: usize,
 }
 
 impl SetMemory {
@@ -74,6 +78,12 @@ impl SetMemory {
 
     /// Why a whole list that began on `begin` cannot be believed; `None` when it can.
     pub(super) fn doubt(&self, list: &List, begin: NaiveDate) -> Option<String> {
+        if list.n_papers > 0 && list.n_own == 0 {
+            return Some(format!(
+                "none of its {} papers is filed under the category that was asked for",
+                list.n_papers
+            ));
+        }
         let known = self.latest_change.filter(|known| *known >= begin)?;
         match list.latest_change {
             Some(latest) if latest >= known => None,
@@ -131,6 +141,7 @@ mod tests {
             answered: Some(noon(answered)),
             latest_change: latest.map(day),
             n_records: usize::from(latest.is_some()),
+            ..List::default()
         }
     }
 
@@ -181,6 +192,23 @@ mod tests {
         // A list that begins after it proves nothing.
         check(None, 11, false);
         assert_eq!(SetMemory::default().doubt(&list(None, 12), day(1)), None);
+    }
+
+    #[test]
+    fn only_the_categories_catch_the_list_of_another_set() {
+        let check = |n_papers: usize, n_own: usize, is_doubted: bool| {
+            let list = List {
+                n_papers,
+                n_own,
+                ..list(Some(11), 12)
+            };
+            let doubt = SetMemory::default().doubt(&list, day(8));
+            assert_eq!(doubt.is_some(), is_doubted, "{n_own} of {n_papers}: {doubt:?}");
+        };
+        check(0, 0, false);
+        check(40, 40, false);
+        check(40, 1, false);
+        check(40, 0, true);
     }
 
     #[test]

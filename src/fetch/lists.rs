@@ -130,6 +130,8 @@ impl Fetcher {
                 if n % PAPERS_PER_BREATH == PAPERS_PER_BREATH - 1 {
                     tokio::task::yield_now().await;
                 }
+                list.n_papers += 1;
+                list.n_own += usize::from(set.holds(&paper.categories));
                 haul.take(paper, wanted);
             }
             let Some(next) = page.resumption_token else { break };

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Fetcher, client::FetchError, patience::Patience, window::Order};
 use crate::{
-    arxiv::search,
+    arxiv::search::{self, SearchError},
     model::{Paper, Term},
 };
 
@@ -20,6 +20,8 @@ pub struct Look {
     pub n_total: u64,
     /// How many requests were made: one, but for terms too long for one address.
     pub n_requests: u64,
+    /// Why arXiv was asked for all papers of the time and the categories instead of those that the term may match.
+    pub unsearchable: Option<String>,
 }
 
 /// Why there is nothing to look at.
@@ -37,7 +39,8 @@ pub enum LookError {
 }
 
 impl Fetcher {
-    /// Asks once for everything that was submitted between two moments and that a term may match.
+    /// Asks once for everything that was submitted between two moments and that a term may match. Where arXiv's search
+    /// cannot express the term it is asked for whatever was submitted then, as many papers as one answer holds.
     ///
     /// # Errors
     /// If the term cannot be asked for or arXiv gives no usable answer.
@@ -48,12 +51,18 @@ impl Fetcher {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Look, LookError> {
-        let queries = search::search_queries(term, categories).map_err(|error| LookError::Term(error.to_string()))?;
-        let mut patience = Patience::new(self.settings.retry_budget, self.settings.retry_delay);
         let mut look = Look::default();
-        for query in queries {
+        let expressions: Vec<String> = match search::search_queries(term, categories) {
+            Ok(queries) => queries.iter().map(|query| search::within(query, from, to)).collect(),
+            Err(error @ SearchError::Term(_)) => return Err(LookError::Term(error.to_string())),
+            Err(error @ (SearchError::NotSearchable { .. } | SearchError::TooLarge { .. })) => {
+                look.unsearchable = Some(error.to_string());
+                vec![search::submitted_in(categories, from, to)]
+            }
+        };
+        let mut patience = Patience::new(self.settings.retry_budget, self.settings.retry_delay);
+        for expression in expressions {
             let mut size = RESULTS_MAX;
-            let expression = search::within(&query, from, to);
             let feed = self
                 .page(
                     &expression,

@@ -3,6 +3,7 @@
 mod asking;
 mod book;
 pub mod client;
+mod deep;
 pub mod drift;
 mod fallback;
 pub mod gate;
@@ -15,6 +16,7 @@ mod plan;
 mod progress;
 mod reconcile;
 mod sets;
+mod vanished;
 mod window;
 
 use std::{
@@ -28,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use self::client::Client;
 pub use self::{
+    deep::Deep,
     look::{Look, LookError},
     passes::coverage_keys,
     plan::Choice,
@@ -95,6 +98,9 @@ impl std::fmt::Display for Source {
 /// Whether anyone wants a paper: those that nobody does are dropped as they are read.
 pub type Wanted<'a> = &'a (dyn Fn(&Paper) -> bool + Send + Sync);
 
+/// Whether a later version of a paper matters to anyone, whatever it says.
+pub type Awaited<'a> = &'a (dyn Fn(&ArxivId) -> bool + Send + Sync);
+
 /// What a fetch is for.
 #[derive(Clone, Copy)]
 pub struct Errand<'a> {
@@ -104,6 +110,8 @@ pub struct Errand<'a> {
     pub since: Option<DateTime<Utc>>,
     /// Decides about each harvested paper.
     pub wanted: Wanted<'a>,
+    /// Decides which papers are asked for when a search shows them no more.
+    pub awaited: Awaited<'a>,
 }
 
 impl std::fmt::Debug for Errand<'_> {
@@ -153,8 +161,13 @@ pub struct Fetched {
     coverage: Vec<(String, Versioned<KeywordCoverage>)>,
     /// Terms whose answer was not complete.
     incomplete: Vec<IncompleteTerm>,
+    /// Papers that complete answers of searches do not hold any more.
+    vanished: BTreeSet<ArxivId>,
     /// What one source showed that the other had not, where this run held them against each other.
     pub reconciliation: Option<Reconciliation>,
+    /// What the deep windows brought, in the runs that read them.
+    pub deep: Option<Deep>,
+    beyond: deep::Beyond,
     sighting: Option<Sighting>,
     newest: Option<ArxivId>,
     patience: Option<patience::Patience>,

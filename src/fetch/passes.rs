@@ -1,6 +1,6 @@
 //! The pass over all searches, and what is remembered of it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
@@ -8,6 +8,7 @@ use ring::digest::{SHA256, digest};
 use super::{
     Errand, Fetched, Fetcher, IncompleteTerm, Progress, Search, Source,
     client::FetchError,
+    deep,
     harvest::{BOOK_NOTE, harvest_key},
     patience::Patience,
     plan::Plan,
@@ -59,6 +60,8 @@ impl Fetcher {
             let before = self
                 .by_query(store, &plan.asked, errand.now, &mut fetched, &mut patience)
                 .await?;
+            self.ask_after_vanished(errand, &mut fetched).await?;
+            deep::count(store, &mut fetched, errand).await?;
             earlier.push(before);
         }
         if !plan.harvested.is_empty() {
@@ -79,6 +82,11 @@ impl Fetcher {
         }
         if let Some(found) = found {
             self.hold_against(store, found, &mut fetched, errand).await?;
+        }
+        let waited = patience.spent();
+        if !waited.is_zero() {
+            let waited = humantime::format_duration(Duration::from_secs(waited.as_secs()));
+            tracing::info!(%waited, "arXiv was waited for in all, failed requests included");
         }
         self.progress.send_replace(Progress::default());
         fetched.patience = Some(patience);
@@ -241,6 +249,19 @@ impl Fetcher {
             .await
             .map_err(only_store)?;
         fetched.n_requests += window.n_requests;
+        if window.why.is_none() {
+            let vanished = completeness::vanished(&window.papers, &asked, coverage);
+            fetched.vanished.extend(vanished);
+        }
+        if is_deep && !is_first {
+            let usual = since - self.settings.lookback;
+            let beyond = window
+                .papers
+                .iter()
+                .filter(|paper| paper.submitted.is_some_and(|at| at < usual));
+            fetched.beyond.n_searches += 1;
+            fetched.beyond.papers.extend(beyond.map(|paper| paper.id.clone()));
+        }
         for rejected in &window.rejected {
             tracing::warn!(keyword = search.term.text, entry = ?rejected.id, why = rejected.why, "an entry cannot be read");
         }

@@ -10,6 +10,7 @@ pub(super) const TRIES_MAX: u32 = 8;
 /// What is left of a run's patience. Waits and failed requests use it up; a run that goes well uses none.
 #[derive(Debug, Clone)]
 pub(super) struct Patience {
+    budget: Duration,
     left: Duration,
     first_delay: Duration,
 }
@@ -17,6 +18,7 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn new(budget: Duration, first_delay: Duration) -> Self {
         Self {
+            budget,
             left: budget,
             first_delay,
         }
@@ -40,6 +42,11 @@ impl Patience {
         let delay = doubled.max(asked_for.unwrap_or_default());
         self.left = self.left.checked_sub(delay)?;
         Some(delay)
+    }
+
+    /// How much of it is used up.
+    pub(super) fn spent(&self) -> Duration {
+        self.budget.saturating_sub(self.left)
     }
 
     /// Counts the time that a failed request took.
@@ -67,5 +74,6 @@ mod tests {
         assert_eq!(patience.delay(TRIES_MAX, None), None);
         patience.spend(s(3600));
         assert_eq!(patience.delay(1, None), None);
+        assert_eq!(patience.spent(), s(3600));
     }
 }

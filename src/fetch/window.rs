@@ -278,10 +278,16 @@ impl Fetcher {
 
     /// Asks for one paper, once.
     pub(super) async fn by_identifier(&self, id: &ArxivId) -> Result<Feed, FetchError> {
+        self.by_identifiers(std::slice::from_ref(id)).await
+    }
+
+    /// Asks for some papers by their identifiers, once. Those that arXiv does not know are left out.
+    pub(super) async fn by_identifiers(&self, ids: &[ArxivId]) -> Result<Feed, FetchError> {
         let mut url = self.settings.api_url.clone();
+        let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
         url.query_pairs_mut()
-            .append_pair("id_list", &id.to_string())
-            .append_pair("max_results", "1");
+            .append_pair("id_list", &list.join(","))
+            .append_pair("max_results", &ids.len().to_string());
         let answer = self.client.get(url, self.settings.timeout).await?;
         atom::parse(&answer.body).map_err(|error| FetchError::Broken(error.to_string()))
     }

@@ -144,6 +144,7 @@ fn record(app: &App, page: &export::Page, is_overview: bool) -> (DigestRecord, P
                     shown: Shown::Short,
                     also: Vec::new(),
                     replaces: None,
+                    changes: None,
                 })
                 .collect(),
             n_waiting: 0,

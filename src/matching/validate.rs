@@ -78,7 +78,7 @@ pub enum Warning {
         text: String,
     },
     /// arXiv's search finds nothing for it.
-    #[error("`{text}` holds only words that arXiv's search leaves out; only source = \"harvest\" can find it")]
+    #[error("`{text}` holds only words that arXiv's search leaves out; runs find it by harvesting")]
     StopWordsOnly {
         /// The phrase.
         text: String,

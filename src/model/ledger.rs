@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ArxivId, Definition, SubscriberId};
+use super::{ArxivId, Definition, SubscriberId, VersionedId};
 
 /// One wording of a keyword, and from where on it counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -317,6 +317,14 @@ impl SubscriberState {
     /// Remembers under which version a paper was sent, so that a later one can be told.
     pub fn note_version(&mut self, id: &ArxivId, version: u16, at: DateTime<Utc>) {
         self.versions.insert(id.clone(), (version, at));
+    }
+
+    /// The versions under which papers were sent, where that is remembered.
+    pub fn versions_got(&self) -> impl Iterator<Item = VersionedId> {
+        self.versions.iter().map(|(id, (version, _))| VersionedId {
+            id: id.clone(),
+            version: *version,
+        })
     }
 
     /// Pending → queued in one new digest, whose number is returned. Papers that are not pending are left out.

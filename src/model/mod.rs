@@ -18,7 +18,7 @@ pub use coverage::{CoverageNote, IncompleteKeyword, KeywordCoverage};
 pub use identifier::{ArxivId, ParseArxivIdError, VersionedId};
 pub use ledger::{Generation, Pair, Pending, Queued, Replacement, Settled, SubscriberState, Welcome};
 pub use outbox::{
-    Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, Lease, LeaseEnd, OutboxEntry, Outcome,
+    Attempt, Changes, DigestId, DigestKind, DigestRecord, Ending, EntryState, Lease, LeaseEnd, OutboxEntry, Outcome,
     PaperRecord, SectionRecord, Shown, Stage,
 };
 pub use paper::{Author, Paper};

@@ -69,6 +69,23 @@ pub struct PaperRecord {
     /// The version that the subscriber got before, when this is listed as a replacement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<(u16, DateTime<Utc>)>,
+    /// What that replacement changed; `None` where the text that the subscriber got is not known any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+}
+
+/// What is different in a later version of a paper, as against the version that the subscriber got.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The former title, where there is another one now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title_before: Option<String>,
+    /// Whether the abstract says something else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abstract_text: bool,
+    /// Whether the comment says something else, or is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub comment: bool,
 }
 
 /// One keyword's papers in a stored digest.

@@ -18,7 +18,7 @@ use super::{
     view::{Action, KEYWORD_CHARS_MAX, TAG_CHARS_MAX},
     words::{Days, count, thousands},
 };
-use crate::model::{ArxivId, DigestKind, DigestRecord, Paper, PaperRecord, SectionRecord, Shown, VersionedId};
+use crate::model::{ArxivId, Changes, DigestKind, DigestRecord, Paper, PaperRecord, SectionRecord, Shown, VersionedId};
 
 /// Bounds of single texts, in characters: nothing that a feed says can fill a mail.
 const TITLE_CHARS_MAX: usize = 400;
@@ -259,13 +259,15 @@ impl Builder<'_> {
             self.days.long(at)
         )];
         facts.extend(paper.updated.map(|at| unbroken(self.days.short(at))));
-        facts.extend(
-            paper
-                .comment
-                .as_deref()
-                .map(|comment| isolate(clip(comment, JOURNAL_CHARS_MAX)))
-                .filter(|comment| !comment.is_empty()),
-        );
+        let comment = paper
+            .comment
+            .as_deref()
+            .map(|comment| isolate(clip(comment, JOURNAL_CHARS_MAX)))
+            .filter(|comment| !comment.is_empty());
+        match &record.changes {
+            Some(changes) => facts.extend(changed(changes, comment)),
+            None => facts.extend(comment),
+        }
         Version {
             id: record.id.to_string(),
             href: Value::from_safe_string(links::abstract_page(&record.id)),
@@ -299,6 +301,29 @@ impl Builder<'_> {
         let tag = format!("also: {}", names.join(", "));
         (!names.is_empty()).then(|| unbroken(tag))
     }
+}
+
+/// What a new version changed, in words.
+fn changed(changes: &Changes, comment: Option<String>) -> Vec<String> {
+    let mut facts = Vec::new();
+    if let Some(before) = &changes.title_before {
+        let before = Prose::read(before, &[]).in_one_line();
+        let before = isolate(clip(&before.to_text(), JOURNAL_CHARS_MAX));
+        facts.push(format!("new title, before: “{before}”"));
+    }
+    if changes.abstract_text {
+        facts.push("new abstract".to_owned());
+    }
+    if changes.comment {
+        facts.push(match comment {
+            Some(comment) => format!("now: {comment}"),
+            None => "no comment any more".to_owned(),
+        });
+    }
+    if facts.is_empty() {
+        facts.push("title, abstract and comment as before".to_owned());
+    }
+    facts
 }
 
 /// The least there is of a paper.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Block, Marks, Notice, PersonalLinks, Settings, Sources, kept::KeptCards, notice, view::Page};
 use crate::model::{
-    ArxivId, Author, CoverageNote, DigestId, DigestKind, DigestRecord, IncompleteKeyword, Paper, PaperRecord,
+    ArxivId, Author, Changes, CoverageNote, DigestId, DigestKind, DigestRecord, IncompleteKeyword, Paper, PaperRecord,
     SectionRecord, Shown, SubscriberId, Term, VersionedId,
 };
 
@@ -46,6 +46,11 @@ fn with<T>(kind: DigestKind, then: impl FnOnce(&DigestRecord, &Sources<'_>) -> T
                         shown: SHOWN[number as usize - 1],
                         also: vec![1 - keyword],
                         replaces: (number == 5).then_some((1, frozen_at)),
+                        changes: (number == 5).then(|| Changes {
+                            title_before: Some("An invented title".to_owned()),
+                            abstract_text: true,
+                            comment: true,
+                        }),
                     })
                 })
                 .collect(),

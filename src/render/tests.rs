@@ -11,7 +11,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use crate::model::{
-    ArxivId, Author, CoverageNote, DigestId, IncompleteKeyword, PaperRecord, SectionRecord, Silence, SubscriberId, Term,
+    ArxivId, Author, Changes, CoverageNote, DigestId, IncompleteKeyword, PaperRecord, SectionRecord, Silence,
+    SubscriberId, Term,
 };
 
 type Papers = HashMap<VersionedId, Arc<Paper>>;
@@ -85,6 +86,7 @@ fn row(paper: &Paper, shown: Shown) -> PaperRecord {
         shown,
         also: Vec::new(),
         replaces: None,
+        changes: None,
     }
 }
 
@@ -136,6 +138,11 @@ fn odd_record(papers: &[Paper]) -> DigestRecord {
     rows[3].shown = Shown::Title;
     rows[6].shown = Shown::Line;
     rows[7].replaces = Some((1, at("2025-08-12T06:00:00Z")));
+    rows[7].changes = Some(Changes {
+        title_before: Some("Seen <before>: $O(n^2)$ graphs".to_owned()),
+        abstract_text: true,
+        comment: true,
+    });
     let second = rows.split_off(4);
     let mut record = record(vec![rows, second]);
     record.sections[0].n_waiting = 23;

@@ -4,14 +4,18 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Context, Recorded, Report};
+use super::{
+    Context, Recorded, Report,
+    candidates::{self, Candidate},
+    shelf::Shelf,
+};
 use crate::{
     arxiv::calendar,
     digest,
-    matching::{Found, Lexicon},
+    matching::Lexicon,
     model::{
         ArxivId, CoverageNote, DigestId, DigestKind, DigestRecord, Ending, EntryState, IncompleteKeyword, OutboxEntry,
-        Paper, Settled, SubscriberId, SubscriberState, Suppression, Welcome,
+        Settled, SubscriberId, SubscriberState, Suppression, Welcome,
     },
     roster::{self, CHUNK, Person, Roster, masked},
     store::{Batch, EntryFilter, StoreError, Versioned},
@@ -72,15 +76,11 @@ pub(super) async fn enqueue(
     report: &mut Report,
 ) -> Result<Vec<Enqueued>, StoreError> {
     let suppressed = roster::suppressions(&*ctx.store).await?;
-    let mut shelf = Shelf {
-        ctx,
-        lexicon,
-        papers: HashMap::new(),
-    };
+    let mut shelf = Shelf::new(&*ctx.store, lexicon);
     let mut enqueued = Vec::new();
     for chunk in people.chunks(CHUNK) {
         // Papers are shared within a chunk and dropped after it, so that memory stays flat.
-        shelf.papers.clear();
+        shelf.clear();
         for id in chunk {
             let Some(person) = roster.get(id) else { continue };
             let one = enqueue_one(ctx, person, &suppressed, &mut shelf, recorded, report).await?;
@@ -211,15 +211,13 @@ async fn compose(
     is_current: bool,
     now: DateTime<Utc>,
 ) -> Result<(usize, Option<OutboxEntry>), StoreError> {
-    let mut ids: Vec<ArxivId> = state.pending.keys().cloned().collect();
+    let mut candidates = candidates::pending(person, state, shelf).await?;
     if ctx.settings.enqueue.list_replacements {
-        ids.extend(state.waiting_replacements().map(|(id, _)| id.clone()));
+        let (listed, dropped) = candidates::replacements(person, state, shelf).await?;
+        dropped.iter().for_each(|id| state.drop_replacement(id));
+        candidates.extend(listed);
     }
-    let papers = shelf.take(&ids).await?;
-    let pending: Vec<digest::Pending<'_>> = papers
-        .iter()
-        .filter_map(|read| pending(person, state, shelf.lexicon, read))
-        .collect();
+    let pending: Vec<digest::Pending<'_>> = candidates.iter().map(Candidate::as_pending).collect();
     let keywords: Vec<_> = person
         .keywords
         .iter()
@@ -251,7 +249,10 @@ async fn compose(
         return Ok((0, None));
     };
     let tally = recorded.tallies.get(&person.id).copied().unwrap_or_default();
-    let n_pending = pending.iter().filter(|pending| pending.replaces.is_none()).count();
+    let n_pending = candidates
+        .iter()
+        .filter(|candidate| candidate.replaces.is_none() && !candidate.paper.withdrawn)
+        .count();
     let record = DigestRecord {
         id: DigestId {
             subscriber: person.id.clone(),
@@ -267,9 +268,9 @@ async fn compose(
         coverage: coverage(person, state, recorded, tally.with_waiting(n_pending), is_current, now),
         shared: person.shared,
     };
-    let texts = papers
+    let texts = candidates
         .iter()
-        .map(|read| (read.paper.versioned_id(), Arc::clone(&read.paper)))
+        .map(|candidate| (candidate.paper.versioned_id(), Arc::clone(&candidate.paper)))
         .collect();
     let record = match ctx.composer.fit(record.clone(), &texts) {
         Ok(fitted) => fitted.record,
@@ -311,48 +312,6 @@ fn tell_broad(person: &Person, record: &DigestRecord) {
             );
         }
     }
-}
-
-/// A pending paper with the present keywords that match it; `None` where none does any more.
-fn pending<'p>(
-    person: &Person,
-    state: &SubscriberState,
-    lexicon: &Lexicon,
-    read: &'p ReadPaper,
-) -> Option<digest::Pending<'p>> {
-    let paper = &*read.paper;
-    let reading = lexicon.look_up(paper, &read.found);
-    let keywords: Vec<u16> = (0_u16..)
-        .zip(&person.keywords)
-        .filter(|(_, (_, definition))| reading.accepts(definition))
-        .map(|(index, _)| index)
-        .collect();
-    let in_title = person.keywords.iter().any(|(_, definition)| {
-        reading
-            .found(&definition.term)
-            .is_some_and(|found| !found.title.is_empty())
-    });
-    // A paper that waits to be sent for the first time replaces nothing.
-    let replaces = state
-        .versions
-        .get(&paper.id)
-        .filter(|_| !state.pending.contains_key(&paper.id))
-        .copied();
-    if replaces.is_some_and(|(sent, _)| paper.version <= sent) {
-        return None;
-    }
-    (!keywords.is_empty()).then(|| digest::Pending {
-        paper,
-        keywords,
-        waiting_since: state
-            .pending
-            .get(&paper.id)
-            .map(|pending| pending.since)
-            .or_else(|| Some(state.replacements.get(&paper.id)?.since))
-            .unwrap_or(DateTime::UNIX_EPOCH),
-        in_title,
-        replaces,
-    })
 }
 
 fn is_quiet_mail_due(ctx: &Context, state: &SubscriberState, now: DateTime<Utc>) -> bool {
@@ -414,44 +373,5 @@ fn coverage(
         n_new: tally.n_new,
         n_already_sent: tally.n_known,
         n_excluded: tally.n_excluded,
-    }
-}
-
-/// The papers at hand, fetched from the store and read for all terms once per chunk of subscribers.
-struct Shelf<'s> {
-    ctx: &'s Context,
-    lexicon: &'s Lexicon,
-    papers: HashMap<ArxivId, ReadPaper>,
-}
-
-/// A paper and what its text holds.
-#[derive(Clone)]
-struct ReadPaper {
-    paper: Arc<Paper>,
-    found: Arc<Found>,
-}
-
-impl Shelf<'_> {
-    /// The papers with these identifiers. One whose text is not stored any more is left out and named in the log.
-    async fn take(&mut self, ids: &[ArxivId]) -> Result<Vec<ReadPaper>, StoreError> {
-        let missing: Vec<ArxivId> = ids
-            .iter()
-            .filter(|id| !self.papers.contains_key(*id))
-            .cloned()
-            .collect();
-        let stored = self.ctx.store.latest_papers(&missing).await?;
-        for (id, stored) in missing.into_iter().zip(stored) {
-            match stored {
-                Some(stored) => {
-                    let found = Arc::new(self.lexicon.find(&stored.paper));
-                    let paper = Arc::new(stored.paper);
-                    self.papers.insert(id, ReadPaper { paper, found });
-                }
-                None => {
-                    tracing::warn!(paper.id = %id, "a pending paper has no stored text; it waits until it is fetched again");
-                }
-            }
-        }
-        Ok(ids.iter().filter_map(|id| self.papers.get(id).cloned()).collect())
     }
 }

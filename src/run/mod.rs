@@ -11,11 +11,13 @@
 //! Each step leaves the store whole, so that a process which dies between two of them loses nothing: the
 //! next run fetches the same windows again and records what is missing.
 
+mod candidates;
 pub mod claim;
 mod enqueue;
 mod floors;
 mod record;
 mod report;
+mod shelf;
 #[cfg(test)]
 mod simulator;
 mod slots;
@@ -108,7 +110,12 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
         tracing::warn!(term = term.text, why, "a keyword cannot be read and matches nothing");
     }
     let searches = searches(roster);
-    let wanted = |paper: &Paper| !lexicon.read(paper).is_empty();
+    let followed = &synchronised.followed;
+    let sought = record::Sought {
+        lexicon: &lexicon,
+        followed,
+    };
+    let wanted = |paper: &Paper| sought.wants(paper);
     let errand = Errand {
         now,
         since: synchronised
@@ -117,10 +124,11 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
             .map(|moment| floors::reach(ctx, *moment))
             .min(),
         wanted: &wanted,
+        awaited: &|id| followed.holds(id),
     };
     let mut fetched = ctx.fetcher.fetch(&*ctx.store, &searches, &errand).await?;
     let floors = floors::determine(ctx, &mut fetched, &synchronised.undetermined, now).await?;
-    let tallies = record::record(ctx, roster, &lexicon, &fetched, &floors, now, report).await?;
+    let tallies = record::record(ctx, roster, &sought, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
     report.keywords = searches.iter().map(|search| search.keywords.len()).sum();
     account(report, &fetched, now);
@@ -195,6 +203,7 @@ fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
     report.requests += fetched.n_requests;
     report.incomplete = fetched.incomplete();
     report.reconciliation.clone_from(&fetched.reconciliation);
+    report.deep.clone_from(&fetched.deep);
     let shown = shown(now, fetched.is_current);
     report.announcements = fetched
         .previous_complete

@@ -9,7 +9,7 @@ use crate::{
     fetch::Fetched,
     matching::{Lexicon, Reading, Take},
     model::{ArxivId, Paper, SubscriberId, SubscriberState},
-    roster::{self, CHUNK, Roster},
+    roster::{self, CHUNK, Followed, Roster},
     store::{Batch, StoreError},
 };
 
@@ -42,11 +42,26 @@ impl Tally {
     }
 }
 
+/// What decides whether a paper matters to anyone.
+pub(super) struct Sought<'a> {
+    /// All terms.
+    pub(super) lexicon: &'a Lexicon,
+    /// Papers whose later versions matter, whatever they say.
+    pub(super) followed: &'a Followed,
+}
+
+impl Sought<'_> {
+    /// Whether the paper matters.
+    pub(super) fn wants(&self, paper: &Paper) -> bool {
+        self.followed.awaits(paper) || !self.lexicon.read(paper).is_empty()
+    }
+}
+
 /// Stores the papers that matter to anyone, then records them for everyone they are new to.
 pub(super) async fn record(
     ctx: &Context,
     roster: &Roster,
-    lexicon: &Lexicon,
+    sought: &Sought<'_>,
     fetched: &Fetched,
     floors: &Floors,
     now: DateTime<Utc>,
@@ -55,8 +70,8 @@ pub(super) async fn record(
     let read: Vec<(&Paper, Reading<'_>)> = fetched
         .papers
         .values()
-        .map(|paper| (paper, lexicon.read(paper)))
-        .filter(|(_, reading)| !reading.is_empty())
+        .map(|paper| (paper, sought.lexicon.read(paper)))
+        .filter(|(paper, reading)| sought.followed.awaits(paper) || !reading.is_empty())
         .collect();
     let (n_new, n_known) = put_papers(ctx, fetched, now).await?;
     report.new += n_new;
@@ -110,7 +125,8 @@ fn record_for(
                 tally.n_fetched += 1;
             }
             tally.n_known += usize::from(wanted);
-            if wanted && list_replacements {
+            // Whatever it says now: whether it is still one of theirs is decided when it is to be listed.
+            if known && list_replacements {
                 changed |= state.record_replacement(&paper.id, paper.version, now);
             }
             // A paper that was withdrawn before anyone got it is no news.

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fetch::Reconciliation,
+    fetch::{Deep, Reconciliation},
     model::{IncompleteKeyword, Silence, Slot},
 };
 
@@ -59,6 +59,9 @@ pub struct Report {
     /// What one source showed that the other had not, in the runs that hold them against each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciliation: Option<Reconciliation>,
+    /// What the deep windows showed that nothing had shown before, in the runs that read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep: Option<Deep>,
     /// How many requests were made to arXiv.
     pub requests: u64,
     /// How long the run took, in milliseconds by the machine's clock.
@@ -69,5 +72,23 @@ impl Report {
     /// Whether everything that the run set out to do is done; otherwise the command exits with 75.
     pub fn is_complete(&self) -> bool {
         self.incomplete.is_empty() && self.failed + self.unconfirmed + self.retrying == 0
+    }
+
+    /// What the weekly looks found that the daily ones had not, in words.
+    pub fn found_alone(&self) -> Vec<String> {
+        let by_source = self.reconciliation.as_ref().map(|reconciliation| {
+            let missed = reconciliation
+                .missed
+                .map_or_else(String::new, |missed| format!(", missed by it: {missed}"));
+            format!(
+                "found only by {}: {}{missed}",
+                reconciliation.by, reconciliation.found_alone
+            )
+        });
+        let by_depth = self
+            .deep
+            .as_ref()
+            .map(|deep| format!("found only by deep windows: {}", deep.found_alone));
+        by_source.into_iter().chain(by_depth).collect()
     }
 }

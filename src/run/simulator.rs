@@ -502,7 +502,11 @@ async fn day(world: &World, stage: &App, day: i64, is_faulty: bool) -> Result<()
         }
     }
     let mut report = Report::default();
-    let tallies = record::record(&run, roster, &lexicon, &fetched, &Floors::new(), now, &mut report).await?;
+    let sought = record::Sought {
+        lexicon: &lexicon,
+        followed: &synchronised.followed,
+    };
+    let tallies = record::record(&run, roster, &sought, &fetched, &Floors::new(), now, &mut report).await?;
     let recorded = Recorded {
         definitions: synchronised.definitions,
         tallies,

@@ -110,17 +110,22 @@ pub async fn export(store: &dyn Store, now: DateTime<Utc>, out: &mut (dyn Write 
             lines.push_paper(stored)?;
         }
     }
-    // Older versions are kept only where a digest shows them.
-    let older: BTreeSet<VersionedId> = entries
+    // Older versions are kept only where a digest shows them, or where it is to be told what a later one changed.
+    let mut older: BTreeSet<VersionedId> = entries
         .iter()
         .flat_map(|entry| entry.value.digest.papers())
         .map(|paper| VersionedId {
             id: paper.id.clone(),
             version: paper.version,
         })
-        .filter(|id| !newest.contains(id))
         .collect();
-    let older: Vec<VersionedId> = older.into_iter().collect();
+    let subscribers = store.subscriber_ids().await?;
+    for chunk in subscribers.chunks(SUBSCRIBERS_TOGETHER) {
+        for state in store.subscribers(chunk).await? {
+            older.extend(state.value.versions_got());
+        }
+    }
+    let older: Vec<VersionedId> = older.into_iter().filter(|id| !newest.contains(id)).collect();
     for ids in older.chunks(PAPERS_TOGETHER) {
         for stored in store.papers(ids).await?.into_iter().flatten() {
             lines.push_paper(stored)?;
@@ -140,7 +145,7 @@ pub async fn export(store: &dyn Store, now: DateTime<Utc>, out: &mut (dyn Write 
             entry: Box::new(entry.value),
         })?;
     }
-    for chunk in store.subscriber_ids().await?.chunks(SUBSCRIBERS_TOGETHER) {
+    for chunk in subscribers.chunks(SUBSCRIBERS_TOGETHER) {
         for state in store.subscribers(chunk).await? {
             lines.push(&Line::Subscriber {
                 subscriber: Box::new(state.value),
@@ -419,6 +424,33 @@ mod tests {
         // Not into a state that holds anything.
         let refused = import(&store, &path, at(6)).await.unwrap_err();
         assert!(matches!(refused, ArchiveError::NotEmpty), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_version_that_somebody_got_is_kept_so_that_a_later_one_can_be_told_from_it() {
+        let store = MemoryStore::new();
+        let numbered = |version: u16| Paper {
+            id: crate::model::ArxivId::from_parts(2026, 2, 9).unwrap(),
+            version,
+            ..paper("A graph", "x")
+        };
+        let mut state = SubscriberState::new(crate::model::SubscriberId("ana".into()));
+        state.note_version(&numbered(1).id, 1, at(1));
+        store
+            .commit(Batch {
+                subscribers: vec![Versioned::new(state)],
+                papers: (1..=3).map(|version| (numbered(version), at(1))).collect(),
+                ..Batch::default()
+            })
+            .await
+            .unwrap();
+        let copy = MemoryStore::copy_of(&store).await.unwrap();
+        for text in [exported(&store).await, exported(&copy).await] {
+            let versions: Vec<bool> = (1..=3)
+                .map(|version| text.contains(&format!("\"version\":{version},")))
+                .collect();
+            assert_eq!(versions, [true, false, true], "{text}");
+        }
     }
 
     #[tokio::test]

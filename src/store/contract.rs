@@ -963,6 +963,7 @@ async fn a_copy_holds_the_same_and_is_apart(subject: &mut dyn Subject) {
             shown: Shown::Full,
             also: Vec::new(),
             replaces: None,
+            changes: None,
         }],
         n_waiting: 0,
         n_skipped: 0,

@@ -36,11 +36,13 @@ impl MemoryStore {
 
     /// A copy of another store with the same revisions, for a dry run: it reads the real state and writes nothing to it.
     ///
-    /// Of papers it holds the newest versions and those that outbox entries name.
+    /// Of papers it holds the newest versions and those that outbox entries name or that subscribers got.
     pub async fn copy_of(store: &dyn Store) -> Result<Self, StoreError> {
         let mut state = State::default();
+        let mut named = BTreeSet::new();
         for ids in store.subscriber_ids().await?.chunks(COPY_PAGE) {
             for subscriber in store.subscribers(ids).await? {
+                named.extend(subscriber.value.versions_got());
                 state.subscribers.insert(subscriber.value.id.clone(), subscriber);
             }
         }
@@ -55,7 +57,6 @@ impl MemoryStore {
                 }
             }
         }
-        let mut named = BTreeSet::new();
         for entry in store.entries(&EntryFilter::default()).await? {
             named.extend(entry.value.digest.papers().map(|paper| VersionedId {
                 id: paper.id.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paperround::run::Report;
+use paperround::{admin::Command, run::Report};
 
 use crate::harness::{
     app::{Setup, TestApp, sorted},
@@ -512,6 +512,12 @@ async fn a_body_that_stalls_is_given_up() {
 
 /// CASES 31.
 #[tokio::test]
+async fn a_body_that_drips_is_given_up() {
+    loses_nothing_in_a_bad_run(|| Answer::Drip(Duration::from_millis(50))).await;
+}
+
+/// CASES 31.
+#[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up_and_the_other_keywords_go_on() {
     let mut app = ana_reads(&["graph neural network", "slow thing"]).await;
     app.reconfigure(|setup| setup.arxiv("timeout", "\"1s\"").arxiv("retry_budget", "\"2s\""));
@@ -655,4 +661,61 @@ async fn every_keyword_is_asked_for_whatever_the_first_one_brings() {
     let ids = app.announce("2026-02-09", keywords[1..].iter().map(|keyword| paper(keyword)));
     app.run_on("2026-02-10").await;
     assert_eq!(sorted(app.new_papers_of(ANA)), ids);
+}
+
+/// What arXiv held back for longer than the usual window reaches comes with the next deep one, and is told apart.
+#[tokio::test]
+async fn a_paper_that_was_held_for_months_comes_with_the_weekly_deep_window() {
+    let mut app = ana_reads(&["graph neural network"]).await;
+    app.announce("2026-02-01", [paper("A graph neural network before")]);
+    app.run_on("2026-02-02").await;
+    app.new_mails();
+    let held = app.announce(
+        "2026-02-03",
+        [paper("A graph neural network for molecules").submitted("2025-11-20T10:00:00Z")],
+    );
+    for day in ["2026-02-04", "2026-02-08"] {
+        let report = app.run_on(day).await;
+        assert_eq!((report.deep, app.new_papers_of(ANA)), (None, vec![]), "{day}");
+    }
+    let deep = app.run_on("2026-02-10").await.deep.expect("a week has passed");
+    assert_eq!((deep.n_searches, deep.found_alone), (1, 1));
+    assert_eq!(app.new_papers_of(ANA), held);
+    let program = app.build().await;
+    let status = Command::Status { json: false };
+    let status = paperround::admin::execute(&program, &status).await.output;
+    assert!(status.contains("found only by deep windows: 1"), "{status}");
+}
+
+#[tokio::test]
+async fn a_keyword_that_arxivs_search_cannot_express_is_tried_among_all_papers() {
+    let mut app = ana_reads(&["graph neural network"]).await;
+    app.it_is("2026-02-10");
+    let ids = app.announce("2026-02-09", [paper("To be or not to be"), paper("Not to be")]);
+    let program = app.build().await;
+    let tried = Command::Try {
+        query: "to be or not to be".to_owned(),
+        is_query: false,
+        days: 5,
+        stored: false,
+        bold: false,
+        json: false,
+    };
+    let answer = paperround::admin::execute(&program, &tried).await.output;
+    let asked = app.arxiv.take_log();
+    assert_eq!(asked.len(), 1);
+    assert!(
+        asked[0].is_floor_probe(),
+        "it asks for the dates alone: {}",
+        asked[0].query
+    );
+    for words in [
+        "runs find it by harvesting",
+        "among all papers of the time",
+        "1 hit of",
+        &ids[0],
+    ] {
+        assert!(answer.contains(words), "{words:?} is not in {answer}");
+    }
+    assert!(!answer.contains(&ids[1]), "{answer}");
 }

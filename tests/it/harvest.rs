@@ -250,6 +250,85 @@ async fn an_answer_without_any_record_is_not_believed_once_there_were_some() {
     assert!(service.fetch().await.incomplete.is_empty());
 }
 
+/// The harvest's share of November 2025, when dates were ignored: a list from the beginning of time.
+#[tokio::test]
+async fn a_list_that_ignores_its_dates_brings_nothing_old_and_counts() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_undated = Arc::new(Mutex::new(false));
+    let undated = Arc::clone(&is_undated);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| match argument(arguments, "set") {
+        "cs:cs:LG" => {
+            let mut records = vec![record("2602.00011", "On DARTS", "cs.LG", "2026-02-10")];
+            if *undated.lock().expect("nothing panics") {
+                records.push(record("2602.00013", "More DARTS", "cs.LG", "2026-02-13"));
+                records.extend((1..40).map(|n| {
+                    let id = format!("1905.{n:05}");
+                    record(&id, "The old DARTS", "cs.LG", &format!("2019-05-{:02}", 1 + n % 28))
+                }));
+            }
+            list(&records, "", "2026-02-13")
+        }
+        _ => nothing("2026-02-13"),
+    }))
+    .await;
+    let keywords = "keywords = [\"DARTS\"]\ncategories = [\"cs.LG\"]";
+    // One has been at it for days, the other begins in the middle of it.
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", keywords, NOW);
+    assert!(service.fetch().await.incomplete.is_empty());
+    *is_undated.lock().expect("nothing panics") = true;
+    let other = tempfile::tempdir().expect("a folder");
+    let newcomer = Service::new(other.path(), &arxiv.base, "harvest", keywords, "2026-02-13T07:00:00Z");
+    // What was submitted more than three days before she came is not hers.
+    let expected: [(_, &[&str]); 2] = [(&service, &["2602.00011", "2602.00013"]), (&newcomer, &["2602.00013"])];
+    for (service, expected) in expected {
+        service.clock.set(at("2026-02-13T07:00:00Z"));
+        let report = service.fetch().await;
+        assert!(report.incomplete.is_empty(), "{:?}", report.incomplete);
+        assert_eq!(service.recorded().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_another_set_does_not_count_and_is_made_up_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_mixed_up = Arc::new(Mutex::new(false));
+    let mixed_up = Arc::clone(&is_mixed_up);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+        let day = "2026-02-12";
+        match argument(arguments, "set") {
+            "cs:cs:LG" if *mixed_up.lock().expect("nothing panics") => {
+                list(&[record("2602.00021", "On vision", "cs.CV", day)], "", day)
+            }
+            "cs:cs:LG" => list(
+                &[
+                    record("2602.00011", "On DARTS", "cs.LG", "2026-02-10"),
+                    record("2602.00012", "More DARTS", "cs.LG", day),
+                ],
+                "",
+                day,
+            ),
+            _ => nothing(day),
+        }
+    }))
+    .await;
+    let keywords = "keywords = [\"DARTS\"]\ncategories = [\"cs.LG\"]";
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", keywords, NOW);
+    assert!(service.fetch().await.incomplete.is_empty());
+    *is_mixed_up.lock().expect("nothing panics") = true;
+    service.clock.set(at("2026-02-12T07:00:00Z"));
+    let report = service.fetch().await;
+    assert_eq!(report.incomplete.len(), 1);
+    assert!(
+        report.incomplete[0].why.contains("filed under the category"),
+        "{}",
+        report.incomplete[0].why
+    );
+    *is_mixed_up.lock().expect("nothing panics") = false;
+    service.clock.set(at("2026-02-12T14:00:00Z"));
+    assert!(service.fetch().await.incomplete.is_empty());
+    assert_eq!(service.recorded().await, ["2602.00011", "2602.00012"]);
+}
+
 #[tokio::test]
 async fn a_service_that_is_down_is_not_asked_for_every_set_and_the_operator_hears_of_it_once() {
     let dir = tempfile::tempdir().expect("a folder");

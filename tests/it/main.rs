@@ -25,6 +25,7 @@ mod recorded_cases;
 mod recovery_cases;
 mod report_cases;
 mod smtp;
+mod version_cases;
 mod volume_cases;
 mod web_cases;
 mod welcome;

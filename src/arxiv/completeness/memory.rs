@@ -63,16 +63,8 @@ pub fn incomplete(coverage: &mut KeywordCoverage, why: &dyn fmt::Display, now: D
 
 /// Whether papers of the last complete answer that must be here are not.
 pub(super) fn loss(papers: &[Paper], asked: &Asked, past: &KeywordCoverage) -> Option<Reason> {
-    let here: BTreeSet<&ArxivId> = papers.iter().map(|paper| &paper.id).collect();
-    let known = past
-        .window
-        .iter()
-        .filter(|(_, at)| (asked.from..=asked.to).contains(at));
-    let (mut n_known, mut n_missing) = (0, 0);
-    for (id, _) in known {
-        n_known += 1;
-        n_missing += usize::from(!here.contains(id));
-    }
+    let n_known = known(asked, past).count();
+    let n_missing = vanished(papers, asked, past).len();
     if papers.is_empty() && n_known > 0 {
         Some(Reason::Zero { n_known })
     } else if n_missing > tolerance(n_known) {
@@ -80,6 +72,19 @@ pub(super) fn loss(papers: &[Paper], asked: &Asked, past: &KeywordCoverage) -> O
     } else {
         None
     }
+}
+
+/// The papers of the last complete answer that were submitted in the window asked for and are not here.
+pub fn vanished(papers: &[Paper], asked: &Asked, past: &KeywordCoverage) -> Vec<ArxivId> {
+    let here: BTreeSet<&ArxivId> = papers.iter().map(|paper| &paper.id).collect();
+    known(asked, past).filter(|id| !here.contains(id)).cloned().collect()
+}
+
+/// The papers of the last complete answer that were submitted in the window asked for.
+fn known<'p>(asked: &Asked, past: &'p KeywordCoverage) -> impl Iterator<Item = &'p ArxivId> {
+    let within = asked.from..=asked.to;
+    let known = past.window.iter().filter(move |(_, at)| within.contains(at));
+    known.map(|(id, _)| id)
 }
 
 fn tolerance(n_papers: usize) -> usize {

@@ -127,6 +127,7 @@ fn accepted(subscriber: &SubscriberId, number: u32, ids: &[ArxivId]) -> OutboxEn
         shown: Shown::Full,
         also: Vec::new(),
         replaces: None,
+        changes: None,
     });
     entry.digest.sections = vec![SectionRecord {
         keyword: 0,

@@ -77,6 +77,8 @@ pub(crate) enum Answer {
     Silence,
     /// The head and the first 100 bytes, then nothing, for ever.
     Stall,
+    /// The head, then one byte after the other at this distance, for ever.
+    Drip(Duration),
     /// The ordinary answer, this much later.
     Late(Duration),
 }
@@ -312,6 +314,15 @@ async fn write(stream: &mut TcpStream, answer: Answer, (code, body): (u16, Strin
             whole(stream, 200, &gzip, &packed).await
         }
         Answer::Silence => std::future::pending().await,
+        Answer::Drip(distance) => {
+            head(stream, 200, &[], body.len()).await?;
+            for byte in body.bytes().cycle() {
+                stream.write_all(&[byte]).await?;
+                stream.flush().await?;
+                tokio::time::sleep(distance).await;
+            }
+            Ok(())
+        }
         Answer::Stall => {
             head(stream, 200, &[], body.len()).await?;
             stream.write_all(&body.as_bytes()[..100]).await?;

@@ -177,8 +177,10 @@ impl Collection {
         Ok(found)
     }
 
-    pub(crate) fn by_identifier(&self, id: &str, now: DateTime<Utc>) -> Vec<Paper> {
-        let wanted = |paper: &&Paper| paper.id == id && paper.visible_from <= now;
+    /// The papers of an `id_list` that there are.
+    pub(crate) fn by_identifier(&self, list: &str, now: DateTime<Utc>) -> Vec<Paper> {
+        let ids: Vec<&str> = list.split(',').collect();
+        let wanted = |paper: &&Paper| ids.contains(&paper.id.as_str()) && paper.visible_from <= now;
         self.papers.iter().filter(wanted).cloned().collect()
     }
 }

@@ -10,13 +10,13 @@ use paperround::{
     app::{App, load_config},
     clock::ManualClock,
     config::Environment,
-    model::{SubscriberId, SubscriberState},
+    model::{Paper, SubscriberId, SubscriberState},
     run::{self, Report},
     store::{Store, memory::MemoryStore},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::interfaces::at;
+use super::{app::Mail, interfaces::at};
 
 /// One subscriber's service on a store in memory.
 pub(crate) struct Service {
@@ -85,10 +85,25 @@ impl Service {
         mails.filter(|mail| mail.contains("ops@example.org")).count()
     }
 
+    /// The papers of all mails to the subscriber, in order; what came twice stands there twice.
+    pub(crate) fn mailed(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.dir.join("out/new"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mails = folder.filter_map(|file| std::fs::read(file.path()).ok());
+        let mut papers: Vec<String> = mails.flat_map(|mail| Mail::parse(&mail, "").papers()).collect();
+        papers.sort();
+        papers
+    }
+
     pub(crate) async fn state(&self) -> SubscriberState {
-        let ana = SubscriberId("ana@example.net".to_owned());
+        self.state_of("ana@example.net").await
+    }
+
+    async fn state_of(&self, email: &str) -> SubscriberState {
         self.store
-            .subscribers(&[ana])
+            .subscribers(&[SubscriberId(email.to_owned())])
             .await
             .expect("the store works")
             .remove(0)
@@ -97,6 +112,19 @@ impl Service {
 
     /// The papers that were recorded for the subscriber.
     pub(crate) async fn recorded(&self) -> Vec<String> {
-        self.state().await.pending.keys().map(ToString::to_string).collect()
+        self.recorded_for("ana@example.net").await
+    }
+
+    /// The same for one of several.
+    pub(crate) async fn recorded_for(&self, email: &str) -> Vec<String> {
+        let state = self.state_of(email).await;
+        state.pending.keys().map(ToString::to_string).collect()
+    }
+
+    /// The stored text of a paper.
+    pub(crate) async fn paper(&self, id: &str) -> Paper {
+        let id = id.parse().expect("it is an identifier");
+        let stored = self.store.latest_papers(&[id]).await.expect("the store works");
+        stored.into_iter().flatten().next().expect("it is stored").paper
     }
 }

@@ -212,6 +212,7 @@ fn record(name: &str, papers: &[Paper], at: DateTime<Utc>) -> DigestRecord {
         shown: Shown::Full,
         also: Vec::new(),
         replaces: None,
+        changes: None,
     };
     let sections = (0..).zip(papers.chunks(papers.len().div_ceil(KEYWORDS.len()).max(1)));
     DigestRecord {

@@ -1,0 +1,304 @@
+//! Later versions and withdrawals of papers that subscribers got, where the configuration lists them.
+
+use std::sync::{Arc, Mutex};
+
+use paperround::model::Settled;
+
+use crate::harness::{
+    app::{Mail, Setup, TestApp},
+    interfaces::{Arxiv, argument, at, list, nothing, record},
+    papers::{Paper, instant, paper},
+};
+
+const ANA: &str = "ana@example.net";
+const BO: &str = "bo@example.net";
+const CY: &str = "cy@example.net";
+const GNN: &str = "graph neural network";
+const TITLE: &str = "A graph neural network for molecules";
+const WITHDRAWAL: &str = "This paper has been withdrawn by the author due to an error in Lemma 3";
+
+/// A service that lists new versions and begins with what is announced after its first run.
+fn listing() -> Setup {
+    Setup::new()
+        .digest("replacements", "'list'")
+        .digest("first_digest", "'0s'")
+        .digest("empty", "'skip'")
+}
+
+/// A new version of a paper, submitted at noon of that day.
+fn revise(app: &TestApp, id: &str, day: &str, change: impl FnOnce(&mut Paper)) {
+    app.arxiv.revise(id, |paper| {
+        paper.version += 1;
+        paper.updated = Some(instant(&format!("{day}T12:00:00Z")));
+        change(paper);
+    });
+}
+
+/// Both parts of a mail, each in one line of plain blanks.
+fn parts(mail: &Mail) -> [String; 2] {
+    [&mail.text, &mail.html].map(|part| {
+        let part = part.replace("&nbsp;", " ").replace('\u{a0}', " ");
+        part.split_whitespace().collect::<Vec<_>>().join(" ")
+    })
+}
+
+#[track_caller]
+fn check_says(mail: &Mail, says: &[&str], says_not: &[&str]) {
+    for part in parts(mail) {
+        for words in says {
+            assert!(part.contains(words), "{words:?} is not in {part}");
+        }
+        for words in says_not {
+            assert!(!part.contains(words), "{words:?} is in {part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_version_says_what_it_changed_once_and_to_nobody_who_has_not_got_the_paper() {
+    let in_lg = |lines: &[&'static str]| -> Vec<&'static str> {
+        [
+            &["keywords = ['graph neural network']", "categories = ['cs.LG']"],
+            lines,
+        ]
+        .concat()
+    };
+    let mut app = listing()
+        .subscriber_with(ANA, &in_lg(&[]))
+        .subscriber_with(CY, &in_lg(&["cross_lists = false"]))
+        .start()
+        .await;
+    app.run_on("2026-02-09").await;
+    let noted = |categories: &[&str], title: &str| Paper {
+        comment: Some("9 pages".to_owned()),
+        ..paper(title).in_categories(categories)
+    };
+    let ids = app.announce(
+        "2026-02-09",
+        [
+            noted(&["cs.AI", "cs.LG"], TITLE),
+            noted(&["cs.LG", "cs.AI"], "One more graph neural network"),
+        ],
+    );
+    app.run_on("2026-02-10").await;
+    assert_eq!(
+        (app.papers_of(ANA), app.papers_of(CY)),
+        (ids.clone(), ids[1..].to_vec())
+    );
+    app.new_mails();
+
+    // Bo comes some days after the first version and gets nothing of the second either.
+    app.reconfigure(|setup| setup.subscriber_with(BO, &in_lg(&[])));
+    revise(&app, &ids[0], "2026-02-12", |paper| {
+        paper.title = "Equivariant graph neural networks <for> molecules".to_owned();
+        paper.summary = "Rewritten.".to_owned();
+        paper.comment = Some("9 pages; accepted at EACL 2026".to_owned());
+    });
+    app.run_on("2026-02-13").await;
+    let mails = app.new_mails();
+    assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), [ANA]);
+    check_says(
+        &mails[0],
+        &[
+            "New versions of papers you got",
+            "v2 of a paper you got as v1 on 10 February",
+            "new title, before: “A graph neural network for molecules”",
+            "new abstract",
+            "now: 9 pages; accepted at EACL 2026",
+        ],
+        &[],
+    );
+    assert!(mails[0].html.contains("&lt;for&gt;") && !mails[0].html.contains("<for>"));
+
+    // Only the comment, then nothing that is told; each once.
+    app.run_on("2026-02-14").await;
+    assert_eq!(app.new_mails(), []);
+    revise(&app, &ids[0], "2026-02-15", |paper| {
+        paper.comment = Some("Camera-ready".to_owned());
+    });
+    app.run_on("2026-02-17").await;
+    let mails = app.new_mails();
+    assert_eq!(mails.len(), 1);
+    check_says(&mails[0], &["now: Camera-ready"], &["new title", "new abstract"]);
+    revise(&app, &ids[0], "2026-02-17", |paper| paper.comment = None);
+    app.run_on("2026-02-18").await;
+    check_says(&app.new_mails()[0], &["no comment any more"], &["new title", "now:"]);
+    revise(&app, &ids[0], "2026-02-18", |_| {});
+    app.run_on("2026-02-19").await;
+    app.run_on("2026-02-20").await;
+    let mails = app.new_mails();
+    assert_eq!(mails.len(), 1);
+    check_says(&mails[0], &["title, abstract and comment as before"], &[]);
+
+    // Cy got the other one by its primary category; that it has moved since is no reason not to tell.
+    revise(&app, &ids[1], "2026-02-20", |paper| paper.categories.reverse());
+    app.run_on("2026-02-21").await;
+    let mut to: Vec<String> = app.new_mails().into_iter().map(|mail| mail.to).collect();
+    to.sort();
+    assert_eq!(to, [ANA, CY]);
+    let new = app.announce("2026-02-22", [noted(&["cs.AI", "cs.LG"], TITLE)]);
+    app.run_on("2026-02-23").await;
+    let got: Vec<String> = app.new_mails().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(got, [ANA, BO], "{new:?} is cross-listed");
+}
+
+/// By searches, which do not find such a version: it is asked for by its identifier on the day that the first one is
+/// found no more.
+#[tokio::test]
+async fn a_withdrawal_that_matches_nothing_any_more_is_told_to_those_who_got_the_paper() {
+    let mut app = listing()
+        .subscriber(ANA, &[GNN])
+        .subscriber_with(
+            BO,
+            &["keywords = ['graph neural network']", "paused_until = 2026-02-12"],
+        )
+        .subscriber(CY, &["transformer"])
+        .start()
+        .await;
+    app.run_on("2026-02-09").await;
+    let ids = app.announce(
+        "2026-02-09",
+        [
+            paper(TITLE),
+            paper("One more graph neural network"),
+            paper("A transformer"),
+        ],
+    );
+    app.run_on("2026-02-10").await;
+    assert_eq!(app.papers_of(ANA), ids[..2]);
+    app.new_mails();
+    revise(&app, &ids[0], "2026-02-10", |paper| {
+        paper.title = "On molecules".to_owned();
+        paper.summary = "Withdrawn.".to_owned();
+        paper.comment = Some(WITHDRAWAL.to_owned());
+    });
+    app.arxiv.take_log();
+    assert!(app.run_on("2026-02-11").await.is_complete());
+    let asked = app.arxiv.take_log();
+    assert_eq!(asked.iter().filter(|asked| asked.id_list == ids[0]).count(), 1);
+    let mails = app.new_mails();
+    assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), [ANA]);
+    assert!(mails[0].subject.starts_with("1 new version"), "{}", mails[0].subject);
+    let now = format!("now: {WITHDRAWAL}");
+    check_says(&mails[0], &["withdrawn", "On molecules", "before: “A graph", &now], &[]);
+    // Whoever waited for the first version gets neither, and nobody hears of it twice.
+    for day in ["2026-02-12", "2026-02-13", "2026-02-14"] {
+        app.run_on(day).await;
+    }
+    assert!(app.arxiv.take_log().iter().all(|asked| asked.id_list.is_empty()));
+    assert_eq!(app.papers_of(BO), [ids[1].clone()]);
+    let bo = app.state_of(BO).await;
+    let id = ids[0].parse().expect("an identifier");
+    assert_eq!(bo.settled.get(&id), Some(&Settled::Withdrawn));
+    assert_eq!(app.new_mails().iter().filter(|mail| mail.to != BO).count(), 0);
+}
+
+/// The same by harvest, which sees every version whatever it says.
+#[tokio::test]
+async fn a_harvest_tells_of_a_withdrawal_that_matches_nothing_any_more() {
+    let today = Arc::new(Mutex::new((
+        "2026-02-09",
+        vec![record("2602.00005", "Other", "cs.LG", "2026-02-06")],
+    )));
+    let shown = Arc::clone(&today);
+    let oai = Arxiv::start(Box::new(move |_, arguments| {
+        let (day, records) = &*shown.lock().expect("nothing panics");
+        match argument(arguments, "set") {
+            "cs:cs:LG" => list(records, "", day),
+            _ => nothing(day),
+        }
+    }))
+    .await;
+    let it_is = |day: &'static str, records: Vec<String>| {
+        *today.lock().expect("nothing panics") = (day, records);
+    };
+    let mut app = listing()
+        .arxiv("source", "'harvest'")
+        .arxiv("oai_url", &format!("'{}/oai'", oai.base))
+        .subscriber_with(ANA, &["keywords = ['graph neural network']", "categories = ['cs.LG']"])
+        .subscriber_with(
+            BO,
+            &[
+                "keywords = ['graph neural network']",
+                "categories = ['cs.LG']",
+                "paused_until = 2026-02-12",
+            ],
+        )
+        .start()
+        .await;
+    assert!(app.run_on("2026-02-09").await.is_complete());
+    let first = record("2602.09010", TITLE, "cs.LG", "2026-02-09");
+    it_is("2026-02-10", vec![first.clone()]);
+    assert!(app.run_on("2026-02-10").await.is_complete());
+    let ids = vec!["2602.09010".to_owned()];
+    assert_eq!(app.new_papers_of(ANA), ids);
+    let version = |day: &str| format!("<date>{}</date>", at(&format!("{day}T12:00:00Z")).to_rfc2822());
+    let second = first
+        .replace(TITLE, "On molecules")
+        .replace("<datestamp>2026-02-09", "<datestamp>2026-02-10")
+        .replace("<comments>5 pages", &format!("<comments>{WITHDRAWAL}"))
+        .replace(
+            "</version>",
+            &format!(
+                "</version><version version='v2'>{}<source_type>I</source_type></version>",
+                version("2026-02-10")
+            ),
+        );
+    it_is("2026-02-11", vec![second]);
+    for day in ["2026-02-11", "2026-02-12", "2026-02-13"] {
+        assert!(app.run_on(day).await.is_complete(), "{day}");
+    }
+    let mails = app.new_mails();
+    assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), [ANA]);
+    assert_eq!(mails[0].papers(), ids);
+    let now = format!("now: {WITHDRAWAL}");
+    check_says(&mails[0], &["withdrawn", "before: “A graph", &now], &["new abstract"]);
+}
+
+#[tokio::test]
+async fn a_paper_that_was_reworded_while_it_waited_comes_as_it_was_announced() {
+    let mut app = listing()
+        .subscriber(ANA, &[GNN])
+        .subscriber_with(
+            BO,
+            &["keywords = ['graph neural network']", "paused_until = 2026-02-12"],
+        )
+        .start()
+        .await;
+    app.run_on("2026-02-09").await;
+    let ids = app.announce("2026-02-09", [paper(TITLE), paper("One more graph neural network")]);
+    app.run_on("2026-02-10").await;
+    revise(&app, &ids[0], "2026-02-10", |paper| {
+        paper.title = "On molecules".to_owned();
+    });
+    app.run_on("2026-02-11").await;
+    app.new_mails();
+    app.run_on("2026-02-12").await;
+    let mails = app.new_mails();
+    assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), [BO]);
+    let [text, _] = parts(&mails[0]);
+    assert!(text.contains(TITLE) && !text.contains("On molecules"), "{text}");
+    assert_eq!(app.papers_of(BO), ids);
+}
+
+#[tokio::test]
+async fn new_versions_on_a_keyword_that_was_given_up_are_not_told() {
+    let mut app = listing()
+        .subscriber(ANA, &[GNN, "molecules"])
+        .subscriber(BO, &[GNN])
+        .start()
+        .await;
+    app.run_on("2026-02-09").await;
+    let ids = app.announce("2026-02-09", [paper("A graph neural network"), paper("On molecules")]);
+    app.run_on("2026-02-10").await;
+    app.new_mails();
+    app.reconfigure(|setup| setup.subscriber(ANA, &["molecules"]));
+    for id in &ids {
+        revise(&app, id, "2026-02-10", |paper| paper.summary = "New words.".to_owned());
+    }
+    app.run_on("2026-02-11").await;
+    let mails = app.new_mails();
+    let listed: Vec<(&str, Vec<String>)> = mails.iter().map(|mail| (mail.to.as_str(), mail.papers())).collect();
+    assert_eq!(listed, [(ANA, ids[1..].to_vec()), (BO, ids[..1].to_vec())]);
+    assert!(app.state_of(ANA).await.replacements.is_empty());
+}
