@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The Debian package on a fresh Debian 12 with a real systemd: installed, edited, started; a digest arrives in a local
-# Postfix; reload, crash, watchdog, sandbox, upgrade while sending, purge. What is tried stands in package/guest.sh.
+# Postfix; reload, crash, watchdog, sandbox, upgrade while sending, purge; then the same from a build, with a backup that
+# is put back, and a failure that is told. What is tried stands in package/guest.sh.
 #
 # It builds both packages around target/release/paperround, asks lintian and mandoc about them, and boots the machine.
-# Needs root and the stand-in for arXiv in ../shared; installs the tools that it lacks. About five minutes. Exit status
+# Needs root and the stand-in for arXiv in ../shared; installs the tools that it lacks. About eight minutes. Exit status
 # 77: nothing failed, but no machine could be had or booted here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,11 +35,10 @@ mandoc -T lint -W error target/package/paperround.1 target/package/paperround.to
 if [[ ! -e $root/complete ]]; then
     rm -rf "$root"
     mkdir -p "$root"
-    # The same mirror as this machine's own.
-    mirror=$(awk '$1 == "URIs:" || $1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' \
-        $(find /etc/apt/sources.list /etc/apt/sources.list.d -type f))
+    # The same mirror as this machine's own, if this is a Debian 12.
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' | head -n 1)
     debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,postfix,python3,procps,ca-certificates \
-        bookworm "$root" "$mirror" > "$root.log" || {
+        bookworm "$root" "${mirror:-http://deb.debian.org/debian}" > "$root.log" || {
         echo 'package: no Debian could be had:'
         tail "$root.log"
         exit 77
@@ -51,6 +51,10 @@ mkdir -p "$lab/stage" "$lab/out" "$lab/layer"
 cp "$package" "$lab/stage/paperround.deb"
 cp tests/package/* "$lab/stage/"
 cp "$shared/sim/arxiv_sim.py" "$lab/stage/"
+# As much of a clone as deploy/install uses.
+mkdir -p "$lab/stage/tree/target/release"
+cp -r deploy config.toml "$lab/stage/tree/"
+cp target/release/paperround "$lab/stage/tree/target/release/"
 # The recorded days, moved by whole weeks so that they end today.
 python3 tests/package/recent.py "$shared/arxiv" "$lab/stage"
 
@@ -64,11 +68,11 @@ unshare --mount --propagation private bash -euc '
     : > etc/machine-id
     echo paperround-test > etc/hostname
     printf "127.0.0.1 localhost paperround-test\n" > etc/hosts
-    printf "[Unit]\nAfter=basic.target\n[Service]\nType=oneshot\nExecStart=/bin/bash /stage/guest.sh\nTimeoutStartSec=900\nExecStopPost=/bin/systemctl poweroff --no-block\n" > etc/systemd/system/guest.service
+    printf "[Unit]\nAfter=basic.target\n[Service]\nType=oneshot\nExecStart=/bin/bash /stage/guest.sh\nTimeoutStartSec=1200\nExecStopPost=/bin/systemctl poweroff --no-block\n" > etc/systemd/system/guest.service
     mkdir -p etc/systemd/system/multi-user.target.wants
     ln -s ../guest.service etc/systemd/system/multi-user.target.wants/guest.service
     ln -sf /dev/null etc/systemd/system/postfix.service
-    timeout 1000 systemd-nspawn --quiet --directory="$lab/layer/root" --boot --register=no --keep-unit --private-network \
+    timeout 1300 systemd-nspawn --quiet --directory="$lab/layer/root" --boot --register=no --keep-unit --private-network \
         --machine=paperround-test --bind-ro="$lab/stage:/stage" --bind="$lab/out:/out" > "$lab/boot.log" 2>&1 < /dev/null
 ' || echo "the machine ended with an error; see $lab/boot.log"
 

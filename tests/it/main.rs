@@ -3,6 +3,7 @@
 mod architecture;
 mod arxiv_cases;
 mod calendar_cases;
+mod commands;
 mod config_cases;
 mod crash_cases;
 mod daemon_cases;

@@ -35,6 +35,21 @@ main_pid() {
 }
 config=/etc/paperround/config.toml
 
+# The three things to edit: whom arXiv may write to, the relay, who reads. And what only this test needs: its stand-in
+# for arXiv, a slot in every minute, a start that spans a weekend.
+configure() {
+    echo CANARY-4711 > /etc/paperround/credentials/smtp-password
+    sed -i 's|^contact = .*|contact = "mailto:root@lab.example"|
+        s|^transport = "maildir"|transport = "smtp"\nhost = "localhost"\ntls = "none"|
+        s|^email = "ana@example.net"|email = "ana@lab.example"|
+        s|^#api_url = .*|api_url = "http://127.0.0.1:8181/api/query"|
+        s|^#oai_url = .*|oai_url = "http://127.0.0.1:8181/oai"|
+        s|^#rss_url = .*|rss_url = "http://127.0.0.1:8181/rss"|
+        s|^#request_interval = .*|request_interval = "50ms"|
+        s|^#schedule = "0 7.*|schedule = "* * * * *"|
+        s|^#first_digest = .*|first_digest = "7d"|' $config
+}
+
 trap 'journalctl --no-pager > /out/journal; echo end >> /out/results' EXIT
 
 # A local Postfix that keeps what comes for ana, under any extension of her name.
@@ -55,18 +70,7 @@ claim 'its user exists' id paperround
 claim 'only root reads the credentials' [ "$(stat -c '%U %a' /etc/paperround/credentials)" = 'root 700' ]
 claim 'the shipped configuration passes the check' paperroundctl check
 
-echo CANARY-4711 > /etc/paperround/credentials/smtp-password
-# The three things to edit: whom arXiv may write to, the relay, who reads.
-sed -i 's|^contact = .*|contact = "mailto:root@lab.example"|
-    s|^transport = "maildir"|transport = "smtp"\nhost = "localhost"\ntls = "none"|
-    s|^email = "ana@example.net"|email = "ana@lab.example"|' $config
-# And what only this test needs: its stand-in for arXiv, a slot in every minute, a start that spans a weekend.
-sed -i 's|^#api_url = .*|api_url = "http://127.0.0.1:8181/api/query"|
-    s|^#oai_url = .*|oai_url = "http://127.0.0.1:8181/oai"|
-    s|^#rss_url = .*|rss_url = "http://127.0.0.1:8181/rss"|
-    s|^#request_interval = .*|request_interval = "50ms"|
-    s|^#schedule = "0 7.*|schedule = "* * * * *"|
-    s|^#first_digest = .*|first_digest = "7d"|' $config
+configure
 claim 'the edited configuration passes the check' paperroundctl check
 claim 'check --online reaches arXiv, relay and state' paperroundctl check --online
 claim 'a test mail arrives' paperroundctl test-mail ana+test@lab.example
@@ -120,7 +124,7 @@ claim 'the package is installed again while it sends' dpkg --install /stage/pape
 claim 'it is running after that' within 30 active
 claim 'all forty digests arrive' within 120 has_mails $((n_before + 40))
 sleep 65
-claim 'none of them twice' [ "$(n_mails)" = $((n_before + 40)) ]
+claim 'no paper of theirs twice' python3 /stage/doubles.py /srv/ana/Maildir
 recipients() { mails | xargs grep -h '^To: .*ana+[0-9]' | sort -u | wc -l; }
 claim 'one for each of them' [ "$(recipients)" = 40 ]
 
@@ -135,3 +139,39 @@ claim 'purge succeeds' dpkg --purge paperround
 claim 'and leaves nothing' not ls -d /etc/paperround /var/lib/paperround /usr/share/doc/paperround /run/paperround \
     /etc/systemd/system/multi-user.target.wants/paperround.service
 claim 'nor a user' not id paperround
+
+# The other way to install, from a build, and what README.md says of backups, upgrades and being told.
+cp -r /stage/tree /srv/tree
+cd /srv/tree || exit
+claim 'deploy/install installs from a build' deploy/install
+claim 'it is not started before it is configured' not active
+configure
+claim 'what was installed passes the check' paperroundctl check
+claim 'it starts as well' systemctl enable --now paperround
+before=$(n_mails)
+claim 'its digest arrives' within 180 has_mails $((before + 1))
+sleep 5
+n_before=$(n_mails)
+claim 'a backup is made' eval 'systemctl stop paperround &&
+    tar -czf paperround-backup.tar.gz -C / etc/paperround var/lib/paperround && systemctl start paperround'
+claim 'the newer version is installed while it runs' deploy/install
+claim 'it passes the check' paperroundctl check
+claim 'it restarts' systemctl restart paperround
+claim 'a backup is put back' eval 'systemctl stop paperround && rm -r /var/lib/paperround &&
+    tar -xzf paperround-backup.tar.gz -C / && paperroundctl check && systemctl start paperround'
+sleep 65
+claim 'after that nothing comes a second time' [ "$(n_mails)" = "$n_before" ]
+claim 'the state is exported' eval 'paperroundctl state export > state.jsonl && [ -s state.jsonl ]'
+
+# What the example of OnFailure= would mail.
+printf '#!/bin/sh\ncat > "/out/told"\n' > /usr/local/bin/mail
+chmod +x /usr/local/bin/mail
+mkdir -p /etc/systemd/system/paperround.service.d
+printf '[Unit]\nOnFailure=paperround-failure@%%n.service\n' > /etc/systemd/system/paperround.service.d/told.conf
+systemctl daemon-reload
+echo 'nonsense = 1' >> $config
+claim 'a start with a broken configuration fails' not systemctl restart paperround
+claim 'and somebody is told which unit has failed' within 30 grep -q 'paperround.service' /out/told
+claim 'it is removed' eval 'systemctl disable --now paperround;
+    rm -r /usr/bin/paperround /usr/sbin/paperroundctl /etc/systemd/system/paperround.service'
+claim 'state and configuration stay' ls -d /var/lib/paperround/store /etc/paperround/config.toml
