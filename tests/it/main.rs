@@ -27,5 +27,6 @@ mod report_cases;
 mod smtp;
 mod version_cases;
 mod volume_cases;
+mod waiting_cases;
 mod web_cases;
 mod welcome;
