@@ -18,6 +18,7 @@ mod harvest;
 mod identity_cases;
 mod mail_checks;
 mod many_workers;
+mod odd_lists;
 mod operation_cases;
 mod page_cases;
 mod recipients;
