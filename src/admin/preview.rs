@@ -83,8 +83,8 @@ pub(super) async fn command(
         .compose(&entry.value.digest, &entry.value.message_id, &papers)
         .map_err(anyhow::Error::new)?;
     Ok(Reply::done(match format {
-        PreviewFormat::Html => composed.html,
-        PreviewFormat::Text => composed.text,
+        PreviewFormat::Html => composed.html.to_string(),
+        PreviewFormat::Text => composed.text.to_string(),
         PreviewFormat::Eml => String::from_utf8_lossy(&composed.bytes).into_owned(),
     }))
 }

@@ -369,9 +369,9 @@ async fn dry_run(app: &App, out: &Path) -> Result<Report, AppError> {
             .map_err(anyhow::Error::new)?;
         let name = file_name(&digest.id.subscriber);
         for (extension, bytes) in [
-            ("eml", composed.bytes.as_slice()),
-            ("html", composed.html.as_bytes()),
-            ("txt", composed.text.as_bytes()),
+            ("eml", composed.bytes),
+            ("html", composed.html.to_string().into_bytes()),
+            ("txt", composed.text.to_string().into_bytes()),
         ] {
             let path = out.join(format!("{name}.{extension}"));
             std::fs::write(&path, bytes).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))?;

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     matching::Lexicon,
     model::{Definition, DigestId, DigestRecord, Paper, SubscriberId, Term, VersionedId},
-    render::{Fitted, Marks, Notice, PersonalLinks, RenderError, Rendered, Renderer, Sources},
+    render::{Body, Fitted, Marks, Notice, PersonalLinks, RenderError, Rendered, Renderer, Sources},
     token::{Keys, Scope},
 };
 
@@ -115,9 +115,9 @@ pub struct Composed {
     /// Its subject, for the log and for previews.
     pub subject: String,
     /// The text part.
-    pub text: String,
+    pub text: Body,
     /// The HTML part.
-    pub html: String,
+    pub html: Body,
     /// SHA-256 of `bytes`, in hexadecimal.
     pub sha256: String,
 }
@@ -176,7 +176,7 @@ impl Composer {
     pub fn web_page(&self, record: &DigestRecord, papers: &Papers) -> Result<String, RenderError> {
         let links = PersonalLinks::default();
         let page = self.with_sources(record, papers, |sources| self.renderer.render(record, sources, &links))?;
-        Ok(with_landmark(page.html))
+        Ok(with_landmark(page.html.to_string()))
     }
 
     /// A mail that is no digest, such as a test or a report: its Message-ID and its signed bytes.

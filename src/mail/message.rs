@@ -3,13 +3,15 @@
 //! [`build`] is pure: the same [`Letter`] gives the same bytes, so that a repeated attempt sends the same mail and a
 //! signature stays valid. What a feed or a configuration brings in can neither add a header nor break a line.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
 use lettre::Address;
-use lettre::message::header::{ContentTransferEncoding, ContentType};
-use lettre::message::{MultiPart, SinglePart};
+use memchr::memmem;
 use ring::digest::{SHA256, digest};
 
 use self::header::{HeaderWriter, clean};
+use crate::render::Body;
 
 mod header;
 
@@ -58,8 +60,7 @@ pub fn build(letter: &Letter) -> Result<Vec<u8>, MessageError> {
     }
     word(&mut headers, "X-Auto-Response-Suppress", "All");
     let mut bytes = headers.finish().into_bytes();
-    // The body brings its own Content-Type, which so stands last.
-    bytes.extend(body(letter)?);
+    write_body(&mut bytes, letter)?;
     Ok(bytes)
 }
 
@@ -81,9 +82,9 @@ pub struct Letter {
     /// What divides the parts: characters of `A-Za-z0-9._-` that occur in neither part.
     pub boundary: String,
     /// The plain part.
-    pub text: String,
+    pub text: Body,
     /// The HTML part; without it the mail has one part only.
-    pub html: Option<String>,
+    pub html: Option<Body>,
     /// The headers of list mail; without them the mail is a single one (a report, a test).
     pub list: Option<ListHeaders>,
 }
@@ -94,7 +95,7 @@ impl Letter {
         from: Mailbox,
         to: Mailbox,
         subject: String,
-        (text, html): (String, Option<String>),
+        (text, html): (Body, Option<Body>),
         date: DateTime<Utc>,
         message_id: String,
     ) -> Self {
@@ -292,53 +293,68 @@ fn uri<'t>(header: &'static str, uri: Option<&'t str>, schemes: &[&str]) -> Resu
     }
 }
 
-/// The body with its Content-Type. Base64 and quoted-printable both keep lines within 76 characters.
-fn body(letter: &Letter) -> Result<Vec<u8>, MessageError> {
-    let text = part(ContentType::TEXT_PLAIN, &letter.text);
+/// Appends the body with its Content-Type, which so stands last among the headers.
+fn write_body(out: &mut Vec<u8>, letter: &Letter) -> Result<(), MessageError> {
     let Some(html) = &letter.html else {
-        return Ok(text.formatted());
+        write_part(out, "text/plain", &letter.text);
+        return Ok(());
     };
     let boundary = &letter.boundary;
     let well_formed = (1..=BOUNDARY_MAX).contains(&boundary.len())
         && boundary
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    if !well_formed || letter.text.contains(boundary) || html.contains(boundary) {
-        return Err(bad_value(
+    let bad = || {
+        bad_value(
             "Content-Type",
             boundary,
             "a boundary of at most 70 letters, digits, `.`, `_` and `-` that stands in neither part",
-        ));
-    }
-    Ok(MultiPart::alternative()
-        .boundary(boundary)
-        .singlepart(text)
-        .singlepart(part(ContentType::TEXT_HTML, html))
-        .formatted())
-}
-
-/// One part in the shorter of the two 7-bit encodings. Plain 7bit is never used: a relay might fold its lines, and a
-/// line that begins with `From ` would be altered on its way into some mailboxes.
-fn part(content_type: ContentType, text: &str) -> SinglePart {
-    let text = clean_body(text);
-    let n_escaped = text.bytes().filter(|byte| !byte.is_ascii() || *byte == b'=').count();
-    // An escaped byte takes two more characters; base64 takes a third more for every byte.
-    let encoding = if n_escaped * 2 <= text.len() / 3 {
-        ContentTransferEncoding::QuotedPrintable
-    } else {
-        ContentTransferEncoding::Base64
+        )
     };
-    SinglePart::builder().header(content_type).header(encoding).body(text)
+    if !well_formed {
+        return Err(bad());
+    }
+    let head = format!("Content-Type: multipart/alternative;\r\n boundary=\"{boundary}\"\r\n\r\n");
+    out.extend_from_slice(head.as_bytes());
+    for (content_type, part) in [("text/plain", &letter.text), ("text/html", html)] {
+        out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+        let begin = out.len();
+        write_part(out, content_type, part);
+        if memmem::find(&out[begin..], boundary.as_bytes()).is_some() {
+            return Err(bad());
+        }
+    }
+    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    Ok(())
 }
 
-/// One kind of line end and no control characters but line end and tab: no program shows others, and some make
-/// Gmail cut the mail.
-fn clean_body(text: &str) -> String {
-    text.replace("\r\n", "\n")
-        .chars()
-        .map(|c| if c == '\r' { '\n' } else { c })
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-        .collect()
+/// Appends one part in the shorter of the two 7-bit encodings; both keep lines within 76 characters. Plain 7bit is never
+/// used: a relay might fold its lines, and a line that begins with `From ` would be altered on its way into some
+/// mailboxes.
+fn write_part(out: &mut Vec<u8>, content_type: &str, body: &Body) {
+    // An escaped byte takes two more characters; base64 takes a third more for every byte.
+    let is_mostly_ascii = body.n_escaped() * 2 <= body.len() / 3;
+    let encoding = if is_mostly_ascii { "quoted-printable" } else { "base64" };
+    let head = format!("Content-Type: {content_type}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n");
+    out.extend_from_slice(head.as_bytes());
+    if is_mostly_ascii {
+        body.write_quoted_printable(out);
+    } else {
+        write_base64(out, &body.to_string().replace('\n', "\r\n"));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends text in base64 in lines of 76 characters (RFC 2045, 6.8), without the last one's end.
+fn write_base64(out: &mut Vec<u8>, text: &str) {
+    /// Makes 76 characters.
+    const LINE_BYTES: usize = 57;
+    for (index, bytes) in text.as_bytes().chunks(LINE_BYTES).enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+    }
 }
 
 /// A boundary for mail that belongs to no digest: made from the Message-ID, which is unique.

@@ -1,9 +1,11 @@
 //! The templates: built in, each one overridable, checked before the first mail.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use minijinja::{
@@ -14,11 +16,12 @@ use minijinja::{
 
 use super::{
     Settings,
+    body::Body,
     clean::{escape_into, is_banned},
-    kept::remember,
+    kept::{fill, remember},
     kind_name, notice,
     palette::{DARK, LIGHT},
-    sample,
+    sample, squeezed,
     view::Page,
     web,
     wrap::wrap,
@@ -27,6 +30,8 @@ use crate::model::DigestKind;
 
 /// What one template may do, in the engine's instructions: enough for 2,000 papers, which is far more than fit.
 const FUEL: u64 = 4_000_000;
+/// What the names of templates of plain text end with.
+const TEXT: &str = ".txt.j2";
 /// The largest template file.
 const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 
@@ -160,7 +165,7 @@ impl Templates {
         &self,
         parts: &[String],
         page: Page,
-    ) -> Result<(Vec<String>, Option<TemplateProblem>), minijinja::Error> {
+    ) -> Result<(Vec<Body>, Option<TemplateProblem>), minijinja::Error> {
         self.render_values(parts, &values(page))
     }
 
@@ -169,7 +174,7 @@ impl Templates {
         &self,
         parts: &[String],
         page: &Value,
-    ) -> Result<(Vec<String>, Option<TemplateProblem>), minijinja::Error> {
+    ) -> Result<(Vec<Body>, Option<TemplateProblem>), minijinja::Error> {
         let mut fell_back = None;
         if let Some(env) = &self.overridden {
             match all(env, parts, page) {
@@ -183,15 +188,23 @@ impl Templates {
     }
 }
 
+/// What every template is given. The palettes are the same for all mails.
 fn values(page: Page) -> Value {
-    context! { page => Value::from(Serde(page)), light => Value::from(Serde(LIGHT)), dark => Value::from(Serde(DARK)) }
+    static PALETTES: LazyLock<[Value; 2]> = LazyLock::new(|| [LIGHT, DARK].map(|palette| Value::from(Serde(palette))));
+    let [light, dark] = &*PALETTES;
+    context! { page => Value::from(Serde(page)), light, dark }
 }
 
-fn all(env: &Environment<'_>, parts: &[String], page: &Value) -> Result<Vec<String>, minijinja::Error> {
-    parts
-        .iter()
-        .map(|name| env.get_template(name)?.render(page.clone()))
-        .collect()
+fn all(env: &Environment<'_>, parts: &[String], page: &Value) -> Result<Vec<Body>, minijinja::Error> {
+    let render = |name: &String| {
+        let rendered = env.get_template(name)?.render_captured(page.clone())?;
+        if name.ends_with(TEXT) {
+            fill(&squeezed(rendered.output()), rendered.state())
+        } else {
+            fill(rendered.output(), rendered.state())
+        }
+    };
+    parts.iter().map(render).collect()
 }
 
 /// The first kind of mail or page that fails on its sample, and how.
@@ -276,6 +289,14 @@ fn environment(
     env.set_fuel(Some(FUEL));
     env.set_debug(false);
     env.set_syntax(syntax());
+    // Of plain text, too, what a macro made is told from what a paper says: it is written as it is.
+    env.set_auto_escape_callback(|name| {
+        if name.ends_with(TEXT) {
+            AutoEscape::Custom("text".into())
+        } else {
+            AutoEscape::Html
+        }
+    });
     env.set_formatter(write_value);
     remember(&mut env);
     env.add_filter("wrap", |text: String, indent: Option<usize>| {
@@ -304,24 +325,29 @@ fn syntax() -> SyntaxConfig {
         .expect("the usual delimiters differ from each other")
 }
 
-/// Writes a value into the page. Strings lose control characters, and are escaped in HTML unless they were made as
-/// HTML here. (The engine's own escape also turns `/` into six bytes, which makes every address longer.)
+/// Writes a value into the page. Strings lose control characters, and are escaped in HTML, unless they were made here,
+/// as HTML or by a template. (The engine's own escape also turns `/` into six bytes, which makes every address longer.)
 fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
-    if value.kind() != ValueKind::String || value.is_safe() {
-        return escape_formatter(out, state, value);
-    }
-    let text: String = value
-        .as_str()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| *c == '\n' || matches!(c, '\u{2068}' | '\u{2069}') || !is_banned(*c))
-        .collect();
-    let written = match state.auto_escape() {
-        AutoEscape::None => out.write_str(&text),
-        _ => {
-            let mut escaped = String::with_capacity(text.len() + text.len() / 8);
-            escape_into(&mut escaped, &text);
+    let is_html = matches!(state.auto_escape(), AutoEscape::Html);
+    let text = match (value.kind(), value.as_str()) {
+        (ValueKind::String, Some(text)) => text,
+        _ if is_html => return escape_formatter(out, state, value),
+        _ => return write!(out, "{value}").map_err(minijinja::Error::from),
+    };
+    let written = if value.is_safe() {
+        out.write_str(text)
+    } else {
+        let is_allowed = |c: char| c == '\n' || matches!(c, '\u{2068}' | '\u{2069}') || !is_banned(c);
+        let mut allowed = Cow::Borrowed(text);
+        if !text.chars().all(is_allowed) {
+            allowed = Cow::Owned(text.chars().filter(|c| is_allowed(*c)).collect());
+        }
+        if is_html {
+            let mut escaped = String::with_capacity(allowed.len() + allowed.len() / 8);
+            escape_into(&mut escaped, &allowed);
             out.write_str(&escaped)
+        } else {
+            out.write_str(&allowed)
         }
     };
     written.map_err(minijinja::Error::from)

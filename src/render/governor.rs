@@ -39,7 +39,7 @@ impl Renderer {
         let fits = |step: usize| -> Result<bool, RenderError> {
             let fitted = plan.at(step);
             let rendered = self.render(&fitted.record, sources, links)?;
-            Ok(quoted_printable_len(&rendered.html) <= bytes_max)
+            Ok(rendered.html.quoted_printable_len() <= bytes_max)
         };
         let mut low = plan.first_step(bytes_max / LINE_BYTES_MIN);
         if fits(low)? {
@@ -136,28 +136,4 @@ impl Plan {
         }
         Fitted { record, cut }
     }
-}
-
-/// The size of a text in quoted-printable (RFC 2045, 6.7) with lines of at most 76 characters, never too small by
-/// whatever way an encoder breaks lines between two encoded characters.
-pub fn quoted_printable_len(text: &str) -> usize {
-    /// A line ends before a sequence of three that would overrun, so each holds at least this many characters.
-    const LINE_LEN_MIN: usize = 73;
-    /// `=`, CR, LF.
-    const SOFT_BREAK_LEN: usize = 3;
-    text.split('\n')
-        .map(|line| {
-            let blank_at_end = matches!(line.as_bytes().last(), Some(b' ' | b'\t'));
-            let encoded: usize = line
-                .bytes()
-                .map(|byte| match byte {
-                    b'=' => 3,
-                    b' '..=b'~' | b'\t' => 1,
-                    _ => 3,
-                })
-                .sum::<usize>()
-                + if blank_at_end { 2 } else { 0 };
-            encoded + encoded.saturating_sub(1) / LINE_LEN_MIN * SOFT_BREAK_LEN + 2
-        })
-        .sum()
 }

@@ -7,12 +7,14 @@
 //!                   │    ├─ authors, venue   the lines between them
 //!                   │    └─ links            the only addresses a mail links to
 //!                   └─ sentences        what stands around them
+//! body: what one part says, most of it shared with other mails
 //! governor: how much of it fits into one mail, decided before the digest is enqueued
 //! ```
 //!
 //! Nothing from a feed is trusted: it is cleaned of control characters, bounded and escaped here.
 
 mod authors;
+mod body;
 mod cards;
 mod clean;
 mod environment;
@@ -33,9 +35,10 @@ mod wrap;
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
+pub use body::Body;
 pub use clean::line;
 pub use environment::{TemplateError, TemplateProblem};
-pub use governor::{Fitted, HTML_BYTES_MIN, quoted_printable_len};
+pub use governor::{Fitted, HTML_BYTES_MIN};
 pub use links::doi;
 pub use notice::{Block, Notice};
 pub use web::{Button, Form, PapersPage, WebPage};
@@ -137,9 +140,9 @@ pub struct Rendered {
     /// One line, about 60 characters at most with the built-in templates, without control characters.
     pub subject: String,
     /// The plain part: lines of at most 72 columns except around addresses, ended by line feeds.
-    pub text: String,
+    pub text: Body,
     /// The HTML part.
-    pub html: String,
+    pub html: Body,
     /// The overriding template that failed on this digest, so that the built-in ones were used.
     pub fell_back: Option<TemplateProblem>,
 }
@@ -218,10 +221,13 @@ impl Renderer {
         let html = rendered.pop().unwrap_or_default();
         let text = rendered.pop().unwrap_or_default();
         // Whatever a template does, the subject stays one line of bounded length.
-        let line = clean::clip(&rendered.pop().unwrap_or_default(), view::SUBJECT_CHARS_LIMIT);
+        let line = clean::clip(
+            &rendered.pop().unwrap_or_default().to_string(),
+            view::SUBJECT_CHARS_LIMIT,
+        );
         Ok(Rendered {
             subject: if line.is_empty() { subject } else { line },
-            text: squeezed(&text),
+            text,
             html,
             fell_back,
         })

@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::{
     RenderError, Rendered, Renderer, Settings,
     clean::{clip, line},
-    squeezed,
     view::{KEYWORD_CHARS_MAX, Page},
     words::Days,
 };
@@ -60,7 +59,7 @@ impl Renderer {
         let text = rendered.pop().unwrap_or_default();
         Ok(Rendered {
             subject,
-            text: squeezed(&text),
+            text,
             html,
             fell_back,
         })

@@ -195,7 +195,31 @@ fn personal() -> PersonalLinks {
     }
 }
 
-fn rendered_with(settings: Settings, record: &DigestRecord, papers: &Papers, links: &PersonalLinks) -> Rendered {
+/// A mail's parts as they are read.
+#[derive(Debug, PartialEq)]
+struct Parts {
+    subject: String,
+    text: String,
+    html: String,
+    fell_back: Option<TemplateProblem>,
+}
+
+impl From<Rendered> for Parts {
+    fn from(rendered: Rendered) -> Self {
+        Self {
+            subject: rendered.subject,
+            text: rendered.text.to_string(),
+            html: rendered.html.to_string(),
+            fell_back: rendered.fell_back,
+        }
+    }
+}
+
+fn quoted_printable_len(text: &str) -> usize {
+    Body::from(text).quoted_printable_len()
+}
+
+fn rendered_with(settings: Settings, record: &DigestRecord, papers: &Papers, links: &PersonalLinks) -> Parts {
     let sources = Sources {
         papers: &|id| papers.get(id).cloned(),
         marks: &marks,
@@ -204,13 +228,14 @@ fn rendered_with(settings: Settings, record: &DigestRecord, papers: &Papers, lin
         .unwrap()
         .render(record, &sources, links)
         .unwrap()
+        .into()
 }
 
-fn rendered(record: &DigestRecord, papers: &Papers) -> Rendered {
+fn rendered(record: &DigestRecord, papers: &Papers) -> Parts {
     rendered_with(settings(), record, papers, &personal())
 }
 
-fn odd() -> Rendered {
+fn odd() -> Parts {
     let papers = odd_papers();
     rendered(&odd_record(&papers), &stored(papers))
 }
@@ -827,26 +852,6 @@ fn hostile_fields_of_any_size_fit() {
 }
 
 #[test]
-fn the_size_is_that_of_the_encoder_or_a_little_more() {
-    for text in [
-        odd().html,
-        "x".repeat(1_000),
-        "=".repeat(1_000),
-        "é".repeat(1_000),
-        "a \nb\t\n\n".repeat(50),
-    ] {
-        let part = lettre::message::SinglePart::builder()
-            .header(lettre::message::header::ContentTransferEncoding::QuotedPrintable)
-            .header(lettre::message::header::ContentType::TEXT_HTML)
-            .body(text.clone());
-        let encoded = part.formatted().len() - part.headers().to_string().len();
-        let size = quoted_printable_len(&text);
-        assert!(size >= encoded.saturating_sub(4), "{size} < {encoded}");
-        assert!(size <= encoded + encoded / 10 + 8, "{size} > {encoded}");
-    }
-}
-
-#[test]
 fn templates_can_be_overridden_and_broken_ones_are_told_and_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
@@ -914,6 +919,39 @@ fn an_override_that_fails_on_one_digest_does_not_stop_it() {
         error.to_string().contains("absent cannot be read; create it"),
         "{error}"
     );
+}
+
+/// A passage that a template lost would be a paper that nobody gets.
+#[test]
+fn what_is_kept_is_put_out_once_as_it_is_or_the_template_is_refused() {
+    #[track_caller]
+    fn check(put_out: &str, is_refused: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let template = format!(
+            "{{% extends \"layout.txt.j2\" %}}\n{{% import \"cards.txt.j2\" as cards %}}\n\
+             {{% macro twice(paper) %}}{{{{ kept(cards.line, paper) }}}} {{{{ kept(cards.line, paper) }}}}{{% endmacro %}}\n\
+             {{% block main %}}{{% for section in page.sections %}}{{% for paper in section.cards %}}{put_out}\n\
+             {{% endfor %}}{{% endfor %}}{{% endblock %}}"
+        );
+        fs::write(dir.path().join("digest.txt.j2"), template).unwrap();
+        let renderer = Renderer::new(Settings {
+            templates_dir: Some(dir.path().to_owned()),
+            ..Settings::default()
+        })
+        .unwrap();
+        assert_eq!(
+            renderer.problems().len(),
+            usize::from(is_refused),
+            "{:?}",
+            renderer.problems()
+        );
+    }
+    check("{{ kept(cards.line, paper) }}", false);
+    check("before {{ kept(cards.line, paper) }} after", false);
+    check("{{ kept(twice, paper) }}", false);
+    check("{{ kept(cards.line, paper)|length }}", true);
+    check("{% set words = kept(cards.line, paper) %}{{ words }}{{ words }}", true);
+    check("{% set words = kept(cards.line, paper) %}", true);
 }
 
 /// Recorded papers of 2026 in four sections of a hundred each, the latest first.
@@ -1027,7 +1065,7 @@ fn mails_that_are_no_digest_are_in_the_same_hand() {
         why: "You get this because report.to names your address.".to_owned(),
     };
     let renderer = Renderer::new(settings()).unwrap();
-    let page = renderer.notice(&notice, at("2026-02-10T06:00:00Z")).unwrap();
+    let page = Parts::from(renderer.notice(&notice, at("2026-02-10T06:00:00Z")).unwrap());
     assert_eq!(page.subject, notice.subject);
     insta::assert_snapshot!("notice_text", page.text);
     let seen = visible(&page.html);
@@ -1058,7 +1096,7 @@ fn subscribers_of_the_same_paper_share_its_card_and_no_card_is_taken_for_another
             papers: &|id| papers.get(id).cloned(),
             marks,
         };
-        renderer.render(record, &sources, &personal()).unwrap()
+        Parts::from(renderer.render(record, &sources, &personal()).unwrap())
     };
     let alone = |record: &DigestRecord, paper: &Paper| rendered(record, &stored(vec![paper.clone()]));
     // Again and again, by one renderer, whatever it has made before: the same as by a fresh one.
@@ -1070,8 +1108,13 @@ fn subscribers_of_the_same_paper_share_its_card_and_no_card_is_taken_for_another
     also.sections[0].papers[0].also = vec![1];
     let mut corrected = one.clone();
     corrected.title = "A graph neural network for proteins".to_owned();
+    // Nor does what a paper says stand for the card of another.
+    let mut forged = one.clone();
+    forged.title = "\u{fdd0}0\u{fdd1} and \u{fdd0}1\u{fdd1}".to_owned();
+    forged.comment = Some(forged.title.clone());
     for _ in 0..2 {
         for (record, paper) in [
+            (&first, &forged),
             (&first, &one),
             (&shorter, &one),
             (&elsewhere, &one),

@@ -115,7 +115,7 @@ impl Renderer {
         if let Some(problem) = fell_back {
             tracing::error!(why = %problem, "a template failed; the built-in one was used");
         }
-        Ok(rendered.pop().unwrap_or_default())
+        Ok(rendered.pop().unwrap_or_default().to_string())
     }
 }
 

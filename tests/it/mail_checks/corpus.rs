@@ -169,8 +169,8 @@ fn made(record: DigestRecord, papers: &[Paper], is_on_the_web: bool) -> Mail {
     Mail {
         name,
         raw: composed.bytes,
-        text: composed.text,
-        html: composed.html,
+        text: composed.text.to_string(),
+        html: composed.html.to_string(),
         sources: papers
             .iter()
             .map(|paper| format!("{}\n{}\n", paper.title, paper.abstract_text))
@@ -202,7 +202,7 @@ pub(super) fn notice(at: DateTime<Utc>) -> String {
         ],
         why: "You get this because report.to names your address.".to_owned(),
     };
-    composer(true).renderer.notice(&notice, at).unwrap().html
+    composer(true).renderer.notice(&notice, at).unwrap().html.to_string()
 }
 
 fn record(name: &str, papers: &[Paper], at: DateTime<Utc>) -> DigestRecord {
