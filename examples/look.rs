@@ -11,7 +11,7 @@ use paperround::{
         Author, CoverageNote, DigestId, DigestKind, DigestRecord, IncompleteKeyword, Paper, Shown, SubscriberId, Term,
         VersionedId,
     },
-    render::{ConfiguredLink, Marks, PersonalLinks, Renderer, Settings, Sources, quoted_printable_len},
+    render::{ConfiguredLink, Marks, PersonalLinks, Renderer, Settings, Sources},
 };
 use serde::Deserialize;
 
@@ -191,11 +191,11 @@ fn write(
         "{name}: {:?}, {} of {n_pending} papers, {} bytes of HTML as it travels, {:?}",
         rendered.subject,
         fitted.record.papers().count(),
-        quoted_printable_len(&rendered.html),
+        rendered.html.quoted_printable_len(),
         started.elapsed(),
     );
-    fs::write(out.join(format!("{name}.html")), rendered.html)?;
-    fs::write(out.join(format!("{name}.txt")), rendered.text)?;
+    fs::write(out.join(format!("{name}.html")), rendered.html.to_string())?;
+    fs::write(out.join(format!("{name}.txt")), rendered.text.to_string())?;
     Ok(())
 }
 

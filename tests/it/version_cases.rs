@@ -240,7 +240,7 @@ async fn a_paper_that_is_found_no_more_is_asked_for_until_it_comes() {
 
     // One that never comes is given up after the next weekly reconciliation.
     revise(&app, &ids[1], "2026-02-13", |paper| {
-        paper.title = "On crystals".to_owned()
+        paper.title = "On crystals".to_owned();
     });
     app.arxiv.answers(|asked| {
         if asked.id_list.is_empty() {
