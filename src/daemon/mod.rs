@@ -8,7 +8,7 @@ mod bell;
 mod lifecycle;
 mod notify;
 pub mod socket;
-mod turn;
+pub mod turn;
 mod watch;
 mod web;
 

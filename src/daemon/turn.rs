@@ -30,7 +30,7 @@ const EXTRA_AHEAD: TimeDelta = TimeDelta::hours(36);
 /// What the brain remembers between turns. It is rebuilt from nothing after a restart: at worst a fetch is made
 /// once more, which changes nothing for anyone, and what was recovered comes in the next ordinary digest.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub struct Memory {
     fetched: Option<admin::Fetch>,
     /// What that fetch asked for.
     searches: Vec<Search>,
@@ -44,17 +44,20 @@ pub(super) struct Memory {
 
 /// What follows a turn.
 #[derive(Debug, Default)]
-pub(super) struct Next {
+pub struct Next {
     /// When to look again, which may be before the bell rings.
-    pub(super) at: Option<DateTime<Utc>>,
+    pub at: Option<DateTime<Utc>>,
     /// What identifies the subscribers of this worker, if it holds the run claim and must keep it alive.
-    pub(super) claimed: Option<String>,
+    pub claimed: Option<String>,
 }
 
 /// Looks at what is due and does it.
 ///
 /// Of several workers on one state one makes the runs; the others send what is on its way.
-pub(super) async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToken) -> Result<Next, StoreError> {
+///
+/// # Errors
+/// Those of the store.
+pub async fn turn(app: &App, memory: &mut Memory, stop: &CancellationToken) -> Result<Next, StoreError> {
     // First, so that nobody who has left is sent one more digest.
     admin::read_maildir(app).await?;
     let (store, worker) = (&*app.store, &app.delivery.worker);

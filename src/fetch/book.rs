@@ -173,6 +173,26 @@ mod tests {
         check(Some(19), Some(19), None, Some(12), 12);
         // A clock that was set back.
         check(Some(25), Some(25), None, None, 18);
+        // A set that has been quiet for long is not read over all that time again, and a gap of years not over years.
+        let begin = |answered: NaiveDate, latest_change: &str| {
+            let memory = SetMemory {
+                answered: Some(answered),
+                latest_change: latest_change.parse().ok(),
+                ..SetMemory::default()
+            };
+            memory.begin(None, day(20))
+        };
+        assert_eq!(begin(day(19), "2025-10-01"), day(19) - QUIET_MAX);
+        assert_eq!(begin(day(19) - REACH_MAX * 2, "2024-01-01"), day(20) - REACH_MAX);
+    }
+
+    #[test]
+    fn an_answer_counts_from_the_servers_day_but_never_from_one_to_come() {
+        for (answered, expected) in [(9, 9), (10, 10), (12, 10)] {
+            let mut memory = SetMemory::default();
+            memory.complete(&list(Some(8), answered), noon(10));
+            assert_eq!(memory.answered, Some(day(expected)), "answered on {answered}");
+        }
     }
 
     #[test]
@@ -192,6 +212,12 @@ mod tests {
         // A list that begins after it proves nothing.
         check(None, 11, false);
         assert_eq!(SetMemory::default().doubt(&list(None, 12), day(1)), None);
+        // Records without a day of change say nothing.
+        let undated = List {
+            n_records: 5,
+            ..list(None, 12)
+        };
+        assert_eq!(memory.doubt(&undated, day(8)), None);
     }
 
     #[test]
@@ -222,6 +248,11 @@ mod tests {
         assert!(memory.doubted(at(12)));
         memory.complete(&list(None, 11), at(12));
         assert!(memory.doubted.is_empty());
+        // Two runs are not enough, however far apart; nor is one more answer in the same run.
+        let mut memory = SetMemory::default();
+        assert!(![0, 24].map(|hour| memory.doubted(at(hour))).contains(&true));
+        let mut memory = SetMemory::default();
+        assert!(![0, 0, 24].map(|hour| memory.doubted(at(hour))).contains(&true));
     }
 
     #[test]

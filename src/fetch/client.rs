@@ -143,19 +143,21 @@ impl Client {
     /// Fetches one address: waits for the turn, asks, reads the whole answer within `timeout`, and tells the
     /// gate what the answer means for everyone.
     pub async fn get(&self, url: Url, timeout: Duration) -> Result<Answer, FetchError> {
-        let turn = match self.gate.enter(timeout).await {
+        let mut turn = match self.gate.enter(timeout).await {
             Ok(turn) => turn,
             Err(EnterError::Closed(closed)) => return Err(closed.into()),
             Err(EnterError::Store(error)) => return Err(error.into()),
         };
         let timeout = timeout.max(Duration::from_millis(1));
         let mut ahead = None;
-        let result = match tokio::time::timeout(timeout, self.ask(url, &mut ahead)).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(FetchError::Broken(format!(
+        let request = tokio::time::timeout(timeout, self.ask(url, &mut ahead));
+        let result = match turn.hold(request).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_elapsed)) => Err(FetchError::Broken(format!(
                 "it took longer than {}",
                 humantime::format_duration(timeout)
             ))),
+            Err(lost) => Err(FetchError::Broken(lost.to_string())),
         };
         self.metrics.requested(counted(&result));
         turn.leave(effect(&result, self.settings.retry_delay), ahead).await?;

@@ -10,7 +10,10 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
 
 use super::drift;
 use crate::store::{Batch, DocumentKind, Store, StoreError, Versioned, documents};
@@ -19,6 +22,10 @@ const KEY: &str = "arxiv";
 
 /// How much longer than its limit a request is waited for that another worker makes.
 const END_MARGIN: Duration = Duration::from_secs(30);
+/// A sign of life for a request is given this many times within the time that it holds.
+const RENEWALS: u32 = 4;
+/// Which part of that time is left at its end, so that a request which cannot be kept alive has ended before others begin.
+const END_SHARE: u32 = 10;
 /// How often it is looked whether another worker's request has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -59,7 +66,8 @@ impl GateState {
 pub struct UnderWay {
     /// Whose it is: a gate's own name.
     pub gate: String,
-    /// When it has surely ended, whatever became of the process that makes it.
+    /// When it has surely ended without another sign of life, by the clock that all share: whoever makes it breaks it
+    /// off before.
     pub until: DateTime<Utc>,
 }
 
@@ -101,8 +109,24 @@ pub struct Gate {
 #[derive(Debug)]
 pub struct Turn<'g> {
     gate: &'g Gate,
+    /// Where several workers share the state.
+    held: Option<Held>,
     _one_at_a_time: MutexGuard<'g, ()>,
 }
+
+/// For how long a request is this worker's.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    /// How long each sign of life holds.
+    ttl: Duration,
+    /// No later than the moment that the last one counts from.
+    since: Instant,
+}
+
+/// Others may ask by now: the request was broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the database took no sign of life in time, so the request was broken off before another worker begins one")]
+pub struct Lost;
 
 /// What an answer means for the requests after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,13 +165,16 @@ impl Gate {
     /// Waits for the turn and the interval, then notes that a request begins, which ends within `timeout`.
     ///
     /// The note is written at the revision that was read, so that of several workers one begins and the others wait
-    /// for the end of its answer.
+    /// for the end of its answer; for that of a worker that has vanished, until its last sign of life holds no more.
     pub async fn enter(&self, timeout: Duration) -> Result<Turn<'_>, EnterError> {
         let one_at_a_time = self.turn.lock().await;
+        let ttl = self.store.claim_ttl().and_then(|ttl| ttl.to_std().ok());
+        let ttl = ttl.map(|ttl| ttl.min(timeout.saturating_add(END_MARGIN)));
         // The revision for which the interval was waited: a clock that was set back is not waited for twice.
         let mut waited_for = None;
         loop {
             let mut state = self.state().await?;
+            let since = Instant::now();
             let now = self.store.shared_now().await?;
             if let Some(closed) = closed(&state.value, now) {
                 return Err(closed.into());
@@ -156,7 +183,7 @@ impl Gate {
                 tokio::time::sleep(left.min(LOOK_INTERVAL)).await;
                 continue;
             }
-            let wait = wait(&state.value, now, self.interval);
+            let wait = wait(&state.value, &self.name, now, self.interval);
             if !wait.is_zero() && waited_for != Some(state.revision) {
                 tokio::time::sleep(wait).await;
                 waited_for = Some(state.revision);
@@ -165,16 +192,24 @@ impl Gate {
             // Noted before the request as well as after it: a process that dies in between must not let its
             // successor ask at once.
             state.value.last_request = Some(now);
-            state.value.under_way = self.store.claim_ttl().map(|_| UnderWay {
-                gate: self.name.clone(),
-                until: now + TimeDelta::from_std(timeout + END_MARGIN).unwrap_or(TimeDelta::MAX),
-            });
-            if self.write(&state).await? {
+            state.value.under_way = ttl.map(|ttl| self.under_way(now, ttl));
+            let is_first = self.write(&state).await?;
+            let held = ttl.map(|ttl| Held { ttl, since });
+            // A note that took the database too long may hold no more.
+            if is_first && held.is_none_or(|held| since.elapsed() < held.ttl / RENEWALS) {
                 return Ok(Turn {
                     gate: self,
+                    held,
                     _one_at_a_time: one_at_a_time,
                 });
             }
+        }
+    }
+
+    fn under_way(&self, now: DateTime<Utc>, ttl: Duration) -> UnderWay {
+        UnderWay {
+            gate: self.name.clone(),
+            until: now + TimeDelta::from_std(ttl).unwrap_or(TimeDelta::MAX),
         }
     }
 
@@ -216,6 +251,41 @@ impl Gate {
 }
 
 impl Turn<'_> {
+    /// Makes the request, and keeps others from beginning one meanwhile. It is dropped, and its connection ends, where
+    /// that cannot be done.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn hold<T>(&mut self, request: impl Future<Output = T>) -> Result<T, Lost> {
+        tokio::select! {
+            answer = request => Ok(answer),
+            () = self.until_lost() => Err(Lost),
+        }
+    }
+
+    /// Gives signs of life until one comes too late.
+    async fn until_lost(&mut self) {
+        let Some(held) = &mut self.held else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep_until(held.since + held.ttl / RENEWALS).await;
+            let end = held.since + (held.ttl - held.ttl / END_SHARE);
+            match tokio::time::timeout_at(end, renew(self.gate, held.ttl)).await {
+                Ok(Ok(Some(since))) => held.since = since,
+                Ok(Ok(None)) => {
+                    return tracing::warn!("another worker asks arXiv now; this one's request is broken off");
+                }
+                Ok(Err(error)) => {
+                    return tracing::warn!(%error, "a request to arXiv cannot be kept alone; it is broken off");
+                }
+                Err(_elapsed) => {
+                    return tracing::warn!("a request to arXiv cannot be kept alone in time; it is broken off");
+                }
+            }
+        }
+    }
+
     /// Notes that the answer has ended, what it means for the next requests, and how far the machine's clock is `ahead`
     /// of arXiv's, if it told.
     pub async fn leave(self, effect: Effect, ahead: Option<TimeDelta>) -> Result<(), StoreError> {
@@ -250,6 +320,28 @@ impl Turn<'_> {
     }
 }
 
+/// A sign of life for the request that `gate` has under way. Returns a moment no later than that it counts from; `None`
+/// where the request is not the gate's any more.
+async fn renew(gate: &Gate, ttl: Duration) -> Result<Option<Instant>, StoreError> {
+    loop {
+        let mut state = gate.state().await?;
+        if state
+            .value
+            .under_way
+            .as_ref()
+            .is_none_or(|request| request.gate != gate.name)
+        {
+            return Ok(None);
+        }
+        let since = Instant::now();
+        let now = gate.store.shared_now().await?;
+        state.value.under_way = Some(gate.under_way(now, ttl));
+        if gate.write(&state).await? {
+            return Ok(Some(since));
+        }
+    }
+}
+
 fn open(state: &mut GateState) {
     state.paused_until = None;
     state.why = None;
@@ -272,9 +364,11 @@ fn others_left(state: &GateState, own: &str, now: DateTime<Utc>) -> Option<Durat
 }
 
 /// How long to wait before the next request. A last request in the future (the machine's clock was set
-/// back) counts as one of just now: the interval is kept, and nothing hangs.
-fn wait(state: &GateState, now: DateTime<Utc>, interval: Duration) -> Duration {
-    let Some(last) = state.last_request else {
+/// back) counts as one of just now: the interval is kept, and nothing hangs. One of another worker that has vanished
+/// counts as ended when it surely had.
+fn wait(state: &GateState, own: &str, now: DateTime<Utc>, interval: Duration) -> Duration {
+    let vanished = state.under_way.as_ref().filter(|request| request.gate != own);
+    let Some(last) = state.last_request.max(vanished.map(|request| request.until)) else {
         return Duration::ZERO;
     };
     let since = (now - last).to_std().unwrap_or_default();
@@ -297,7 +391,7 @@ mod tests {
                 ..GateState::default()
             };
             assert_eq!(
-                wait(&state, at(0), Duration::from_secs(3)),
+                wait(&state, "a", at(0), Duration::from_secs(3)),
                 Duration::from_secs(expected_s),
                 "{last:?}"
             );
@@ -323,6 +417,10 @@ mod tests {
         assert_eq!(others_left(&state, "b", at(10)), None);
         assert_eq!(others_left(&state, "a", at(4)), None);
         assert_eq!(others_left(&GateState::default(), "a", at(4)), None);
+        // The interval counts from the moment at which it has surely ended.
+        let interval = Duration::from_secs(3);
+        assert_eq!(wait(&state, "b", at(11), interval), Duration::from_secs(2));
+        assert_eq!(wait(&state, "a", at(11), interval), Duration::ZERO);
     }
 
     #[test]

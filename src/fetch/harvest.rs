@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{
     Errand, Fetched, Fetcher, IncompleteTerm, Progress, Search, Survey,
-    book::Book,
+    book::{Book, SetMemory},
     lists::{Haul, Unread},
     passes::{coverage_key, earliest, query_keys},
     patience::Patience,
@@ -108,17 +108,10 @@ impl Fetcher {
             coverage.push((harvest_key(search), memory));
         }
         let is_repeat = ground.sets.iter().any(|set| owes(&book.value, set));
-        let fresh_for = if is_repeat { FRESH_IN_REPEAT } else { FRESH };
-        let turned_over = calendar::latest_expected(now).visible_from();
-        let is_fresh = |set: &LeafSet| {
-            let completed = book.value.get(&set.spec).and_then(|memory| memory.completed);
-            let is_late = completed.is_some_and(|at| at >= turned_over && at <= now && now - at < fresh_for);
-            is_late && !owes(&book.value, set)
-        };
         let to_read: Vec<&LeafSet> = ground
             .sets
             .iter()
-            .filter(|set| since.is_some() || !is_fresh(set))
+            .filter(|set| since.is_some() || !is_fresh(book.value.get(&set.spec), is_repeat, now))
             .collect();
         let mut haul = Haul::default();
         let reading = Reading {
@@ -126,10 +119,10 @@ impl Fetcher {
             now,
             n_total: to_read.len(),
         };
-        let begin = self
+        let begins = self
             .read_sets(&to_read, reading, errand, &mut book.value, &mut haul, patience)
             .await?;
-        doubt_empty(&to_read, &haul, &mut book.value, now);
+        doubt_empty(&to_read, &begins, &haul, &mut book.value, now);
         let is_whole = to_read.len() == ground.sets.len() && !ground.sets.iter().any(|set| owes(&book.value, set));
         let mut earlier = Vec::new();
         for (n, (search, (key, mut memory))) in searches.iter().zip(coverage).enumerate() {
@@ -162,7 +155,7 @@ impl Fetcher {
             fetched.coverage.push((key, memory));
         }
         let survey = is_whole.then(|| Survey {
-            from: begin,
+            from: begins.into_iter().max().unwrap_or(now.date_naive()),
             submitted: haul
                 .submitted
                 .iter()
@@ -184,7 +177,7 @@ impl Fetcher {
         })
     }
 
-    /// Two rounds over the sets. Returns the latest day on which any of their lists began.
+    /// Two rounds over the sets. Returns the days on which their lists began.
     async fn read_sets(
         &self,
         sets: &[&LeafSet],
@@ -193,7 +186,7 @@ impl Fetcher {
         book: &mut Book,
         haul: &mut Haul,
         patience: &mut Patience,
-    ) -> Result<NaiveDate, StoreError> {
+    ) -> Result<Vec<NaiveDate>, StoreError> {
         let Reading { since, now, n_total } = reading;
         let today = now.date_naive();
         let begins: Vec<NaiveDate> = sets
@@ -248,7 +241,7 @@ impl Fetcher {
             }
             left = failed;
         }
-        Ok(begins.into_iter().max().unwrap_or(today))
+        Ok(begins)
     }
 
     /// Looks in what was harvested whether arXiv shows the latest announcement; where the busiest category is not
@@ -313,6 +306,18 @@ async fn term_memory(
     Ok((memory, behind.map(|at| at - OVERLAP)))
 }
 
+/// Whether a set was complete so lately that it is not read again.
+fn is_fresh(memory: Option<&SetMemory>, is_repeat: bool, now: DateTime<Utc>) -> bool {
+    let fresh_for = if is_repeat { FRESH_IN_REPEAT } else { FRESH };
+    let turned_over = calendar::latest_expected(now).visible_from();
+    memory.is_some_and(|memory| {
+        let is_late = memory
+            .completed
+            .is_some_and(|at| at >= turned_over && at <= now && now - at < fresh_for);
+        is_late && memory.incomplete_since.is_none()
+    })
+}
+
 fn owes(book: &Book, set: &LeafSet) -> bool {
     book.get(&set.spec)
         .is_none_or(|memory| memory.completed.is_none() || memory.incomplete_since.is_some())
@@ -336,16 +341,102 @@ fn owed(sets: &[LeafSet], book: &Book) -> Option<String> {
     ))
 }
 
-/// A harvest over many sets without a single record is no quiet week, whatever is remembered.
-fn doubt_empty(sets: &[&LeafSet], haul: &Haul, book: &mut Book, now: DateTime<Utc>) {
+/// A harvest over many sets without a single record is no quiet week, whatever is remembered: each list is owed from the
+/// day on which it began.
+fn doubt_empty(sets: &[&LeafSet], begins: &[NaiveDate], haul: &Haul, book: &mut Book, now: DateTime<Utc>) {
     if sets.len() <= PLAUSIBLE_EMPTY_MAX || !haul.submitted.is_empty() || !haul.rejected.is_empty() {
         return;
     }
-    for set in sets {
+    for (set, begin) in sets.iter().zip(begins) {
         let memory = book.entry(set.spec.clone()).or_default();
         if memory.incomplete_since.is_none() {
-            let begin = memory.begin(None, now.date_naive());
-            memory.incomplete("none of the lists holds any record".to_owned(), begin, now);
+            memory.incomplete("none of the lists holds any record".to_owned(), *begin, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arxiv::Rejected;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_set_is_not_read_again_for_some_hours_after_the_announcement() {
+        let check = |completed: Option<&str>, is_repeat: bool, now: &str, expected: bool| {
+            let memory = SetMemory {
+                completed: completed.map(at),
+                ..SetMemory::default()
+            };
+            assert_eq!(
+                is_fresh(Some(&memory), is_repeat, at(now)),
+                expected,
+                "{completed:?} {is_repeat} {now}"
+            );
+        };
+        // Wednesday, 11 February 2026: Tuesday's announcement is there from 04:30 UTC at the latest.
+        check(None, false, "2026-02-11T07:00:00Z", false);
+        check(Some("2026-02-11T07:00:00Z"), false, "2026-02-11T09:59:00Z", true);
+        check(Some("2026-02-11T07:00:00Z"), false, "2026-02-11T10:00:00Z", false);
+        // A pass for other sets lets it be for longer.
+        check(Some("2026-02-11T07:00:00Z"), true, "2026-02-11T12:59:00Z", true);
+        check(Some("2026-02-11T07:00:00Z"), true, "2026-02-11T13:00:00Z", false);
+        // Complete just before the announcement.
+        check(Some("2026-02-11T03:30:00Z"), false, "2026-02-11T06:00:00Z", false);
+        // A clock that was set back.
+        check(Some("2026-02-11T09:00:00Z"), false, "2026-02-11T07:00:00Z", false);
+        assert!(!is_fresh(None, false, at("2026-02-11T07:00:00Z")));
+        let owing = SetMemory {
+            completed: Some(at("2026-02-11T07:00:00Z")),
+            incomplete_since: Some(at("2026-02-11T08:00:00Z")),
+            ..SetMemory::default()
+        };
+        assert!(!is_fresh(Some(&owing), false, at("2026-02-11T08:30:00Z")));
+    }
+
+    #[test]
+    fn many_lists_without_a_record_are_doubted_together_and_each_stays_owed() {
+        let now = at("2026-02-11T07:00:00Z");
+        let check = |n_sets: usize, haul: &Haul, is_doubted: bool| {
+            let all = leafsets::all();
+            let sets: Vec<&LeafSet> = all.iter().take(n_sets).collect();
+            let mut book: Book = sets
+                .iter()
+                .map(|set| {
+                    let memory = SetMemory {
+                        answered: Some(now.date_naive()),
+                        completed: Some(now),
+                        ..SetMemory::default()
+                    };
+                    (set.spec.clone(), memory)
+                })
+                .collect();
+            let failed = book.get_mut(&sets[0].spec).unwrap();
+            failed.incomplete("HTTP 503".to_owned(), "2026-01-01".parse().unwrap(), now);
+            // After a gap of two weeks, which none of the lists has made up for.
+            let begin: NaiveDate = "2026-01-25".parse().unwrap();
+            doubt_empty(&sets, &vec![begin; n_sets], haul, &mut book, now);
+            for set in &sets[1..] {
+                let memory = &book[&set.spec];
+                assert_eq!(owes(&book, set), is_doubted, "{n_sets} sets: {memory:?}");
+                assert_eq!(memory.owed, is_doubted.then_some(begin), "{n_sets} sets");
+            }
+            // What is known to have failed keeps its own reason.
+            assert_eq!(book[&sets[0].spec].why.as_deref(), Some("HTTP 503"));
+        };
+        check(PLAUSIBLE_EMPTY_MAX + 1, &Haul::default(), true);
+        check(PLAUSIBLE_EMPTY_MAX, &Haul::default(), false);
+        let mut one = Haul::default();
+        one.submitted.insert("2602.00011".parse().unwrap(), None);
+        check(PLAUSIBLE_EMPTY_MAX + 1, &one, false);
+        let mut broken = Haul::default();
+        broken.rejected.push(Rejected {
+            id: None,
+            why: "broken".to_owned(),
+        });
+        check(PLAUSIBLE_EMPTY_MAX + 1, &broken, false);
     }
 }

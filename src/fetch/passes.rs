@@ -60,7 +60,7 @@ impl Fetcher {
             let before = self
                 .by_query(store, &plan.asked, errand.now, &mut fetched, &mut patience)
                 .await?;
-            self.ask_after_vanished(errand, &mut fetched).await?;
+            self.ask_after_vanished(store, errand, &mut fetched).await?;
             deep::count(store, &mut fetched, errand).await?;
             earlier.push(before);
         }

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use paperround::clock::{Clock, SystemClock};
 
+use tokio::time::Instant;
+
 use crate::harness::{
     app::{Setup, TestApp},
+    arxiv::Answer,
     database::Database,
     papers::paper,
     program::{self, Serving, until},
@@ -260,6 +263,92 @@ async fn kill_9_at_random_moments_changes_nothing_on_a_database() {
     assert!(n_killed >= 6, "only {n_killed} of 18 were caught alive");
     let n_doubled = n_doubled(&app, &people, &announced);
     assert!(n_doubled <= CONNECTIONS * n_killed as usize, "{n_doubled}");
+}
+
+/// A request that is made at a byte every 50 ms, for much longer than the lease.
+fn trickling(app: &TestApp) {
+    app.arxiv.answers(|_| Answer::Drip(Duration::from_millis(50)));
+}
+
+/// As `config_of`, with requests to arXiv that may take a minute.
+fn patient(app: &TestApp, name: &str, store: &str) -> PathBuf {
+    let path = config_of(app, name);
+    let text = std::fs::read_to_string(&path).expect("it was just written");
+    let (head, rest) = text.split_once("[store]").expect("it names a store");
+    let rest = rest.split_once("[[subscriber]]").expect("it names a subscriber").1;
+    let text = format!("{head}{store}[[subscriber]]{rest}").replace("timeout = \"2s\"", "timeout = \"60s\"");
+    std::fs::write(&path, text).expect("the directory is writable");
+    path
+}
+
+/// Makes one request, and asks nobody for the claim on making runs: only the gate stands between two of them.
+const TRY: [&str; 4] = ["try", "graph neural network", "--days", "30"];
+/// How long the next one may wait for a worker that has vanished in the middle of a request: the lease, the claim on
+/// making runs with its margin, and what a busy machine needs.
+const GONE_MAX: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_request_of_a_killed_worker_is_waited_for_no_longer_than_its_lease() {
+    let Some(database) = Database::new().await else { return };
+    let people = people(2);
+    let app = setup(&database, &people).start().await;
+    app.it_is("2026-02-10");
+    let ids = app.announce("2026-02-09", [paper("A graph neural network for molecules")]);
+    trickling(&app);
+    let store = database.section("2s");
+    let now = ["run", "--now", "2026-02-10T07:00:00Z"];
+    let victim = Serving::start(&patient(&app, "a", &store), &now);
+    until(|| app.arxiv.n_open() == 1, || victim.log()).await;
+    // Alive, it keeps its turn for several leases.
+    tokio::time::sleep(3 * LEASE).await;
+    assert!(victim.kill().await, "it still ran");
+    until(|| app.arxiv.n_open() == 0, String::new).await;
+    app.arxiv.is_well();
+    let began = Instant::now();
+    let next = program::run(&patient(&app, "b", &store), &now).await;
+    assert_eq!(next.code, Some(0), "{}", next.err);
+    println!("the next run took {:?}", began.elapsed());
+    assert!(began.elapsed() < GONE_MAX, "{:?}", began.elapsed());
+    assert_eq!(n_doubled(&app, &people, &ids), 0);
+    assert_eq!(app.arxiv.n_open_max(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_outlasts_the_lease_keeps_its_turn_while_its_worker_lives() {
+    let Some(database) = Database::new().await else { return };
+    let app = setup(&database, &people(1)).start().await;
+    app.arxiv.answers(|_| Answer::Late(4 * LEASE));
+    let store = database.section("2s");
+    let first = Serving::start(&patient(&app, "a", &store), &TRY);
+    until(|| app.arxiv.n_open() == 1, || first.log()).await;
+    app.arxiv.is_well();
+    let second = program::run(&patient(&app, "b", &store), &TRY).await;
+    assert_eq!(second.code, Some(0), "{}", second.err);
+    let (code, log) = first.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!((app.arxiv.log().len(), app.arxiv.n_open_max()), (2, 1));
+}
+
+/// The one that may not go on knows it by its own clock, before the others go by the database's.
+#[tokio::test]
+async fn a_worker_that_is_cut_off_from_the_database_ends_its_request_before_another_begins_one() {
+    let Some(database) = Database::new().await else { return };
+    let app = setup(&database, &people(1)).start().await;
+    trickling(&app);
+    let (store, wire) = database.section_over_a_wire("2s").await;
+    let first = Serving::start(&patient(&app, "a", &store), &TRY);
+    until(|| app.arxiv.n_open() == 1, || first.log()).await;
+    app.arxiv.is_well();
+    tokio::time::sleep(LEASE).await;
+    assert_eq!(app.arxiv.n_open(), 1, "alive, it goes on: {}", first.log());
+    wire.cut();
+    let began = Instant::now();
+    let store = database.section("2s");
+    let second = program::run(&patient(&app, "b", &store), &TRY).await;
+    assert_eq!(second.code, Some(0), "{}", second.err);
+    assert!(began.elapsed() < GONE_MAX, "{:?}", began.elapsed());
+    assert_eq!((app.arxiv.log().len(), app.arxiv.n_open_max()), (2, 1));
+    assert!(first.kill().await, "it waits for the database");
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use paperround::model::Settled;
 
 use crate::harness::{
     app::{Mail, Setup, TestApp},
+    arxiv::{Answer, status},
     interfaces::{Arxiv, argument, at, list, nothing, record},
-    papers::{Paper, instant, paper},
+    papers::{Paper, instant, page, paper},
 };
 
 const ANA: &str = "ana@example.net";
@@ -191,6 +192,69 @@ async fn a_withdrawal_that_matches_nothing_any_more_is_told_to_those_who_got_the
     let id = ids[0].parse().expect("an identifier");
     assert_eq!(bo.settled.get(&id), Some(&Settled::Withdrawn));
     assert_eq!(app.new_mails().iter().filter(|mail| mail.to != BO).count(), 0);
+}
+
+/// The request by identifier may fail, or bring nothing: then the next run asks again, and not only the next week's.
+#[tokio::test]
+async fn a_paper_that_is_found_no_more_is_asked_for_until_it_comes() {
+    let mut app = listing().subscriber(ANA, &[GNN]).start().await;
+    app.run_on("2026-02-09").await;
+    let ids = app.announce("2026-02-09", [paper(TITLE), paper("One more graph neural network")]);
+    app.run_on("2026-02-10").await;
+    assert_eq!(app.papers_of(ANA), ids);
+    app.new_mails();
+    revise(&app, &ids[0], "2026-02-10", |paper| {
+        paper.title = "On molecules".to_owned();
+        paper.comment = Some(WITHDRAWAL.to_owned());
+    });
+    let n_asked = |app: &TestApp, id: &str| app.arxiv.take_log().iter().filter(|asked| asked.id_list == id).count();
+    app.arxiv.take_log();
+    // The answers of the searches between are whole without it, and nobody but the memory knows of it.
+    for (moment, is_refused) in [
+        ("2026-02-11", true),
+        ("2026-02-11T14:00:00Z", false),
+        ("2026-02-12", true),
+    ] {
+        app.arxiv.answers(move |asked| {
+            if asked.id_list.is_empty() {
+                Answer::Ordinary
+            } else if is_refused {
+                status(503)
+            } else {
+                Answer::Body(page("", 0, 0, "", 0))
+            }
+        });
+        assert!(app.run_on(moment).await.is_complete(), "{moment}");
+        assert_eq!(n_asked(&app, &ids[0]), 1, "{moment}");
+        assert_eq!(app.new_mails(), [], "{moment}");
+        app.end_process();
+    }
+    app.arxiv.is_well();
+    app.run_on("2026-02-12T14:00:00Z").await;
+    assert_eq!(n_asked(&app, &ids[0]), 1);
+    let mails = app.new_mails();
+    assert_eq!(mails.len(), 1);
+    check_says(&mails[0], &["withdrawn", "On molecules"], &[]);
+    app.run_on("2026-02-13").await;
+    assert_eq!(n_asked(&app, &ids[0]), 0, "it has come");
+
+    // One that never comes is given up after the next weekly reconciliation.
+    revise(&app, &ids[1], "2026-02-13", |paper| {
+        paper.title = "On crystals".to_owned();
+    });
+    app.arxiv.answers(|asked| {
+        if asked.id_list.is_empty() {
+            Answer::Ordinary
+        } else {
+            Answer::Body(page("", 0, 0, "", 0))
+        }
+    });
+    let mut n_days = 0;
+    for day in 14..=28 {
+        app.run_on(&format!("2026-02-{day}")).await;
+        n_days += n_asked(&app, &ids[1]);
+    }
+    assert_eq!(n_days, 9);
 }
 
 /// The same by harvest, which sees every version whatever it says.

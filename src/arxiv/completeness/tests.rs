@@ -158,6 +158,20 @@ fn holes_and_disagreeing_pages_are_never_complete() {
             retry: false
         }
     );
+    // So many because the dates were ignored: the next answer may be another.
+    let papers = (1..=10_001).map(|number| paper(number, if number == 1 { 2_000 } else { 1 }));
+    let ignored = prove_all(&[(0, feed(0, 10_001, papers))], &none);
+    assert!(matches!(ignored.verdict, Verdict::Incomplete { retry: true, .. }));
+}
+
+#[test]
+fn of_two_versions_in_one_answer_the_later_stays() {
+    for versions in [[1, 2], [2, 1]] {
+        let [first, second] = versions.map(|version| Paper { version, ..paper(1, 1) });
+        let proof = prove_all(&[(0, feed(0, 1, [first, second]))], &KeywordCoverage::default());
+        assert_eq!(proof.verdict, Verdict::Complete);
+        assert_eq!(proof.papers.iter().map(|paper| paper.version).collect::<Vec<_>>(), [2]);
+    }
 }
 
 #[test]
@@ -197,10 +211,20 @@ fn papers_that_were_not_asked_for_are_set_aside_and_asked_again() {
     );
     assert!(proof.set_aside.iter().all(|(_, why)| *why == Aside::Dates));
     // A day outside is believed.
-    assert_eq!(
-        prove_all(&[(0, feed(0, 1, [paper(1, 46)]))], &KeywordCoverage::default()).verdict,
-        Verdict::Complete
-    );
+    for days_ago in [46, -2] {
+        let proof = prove_all(&[(0, feed(0, 1, [paper(1, days_ago)]))], &KeywordCoverage::default());
+        assert_eq!(proof.verdict, Verdict::Complete, "{days_ago}");
+    }
+    // So is a paper whose categories are missing.
+    let unfiled = Paper {
+        categories: Vec::new(),
+        ..paper(1, 1)
+    };
+    let in_learning = Asked {
+        categories: vec!["cs.LG".to_owned()],
+        ..asked()
+    };
+    assert_eq!(aside(&unfiled, &in_learning), None);
     let check = |pattern: &str, category: &str, expected: bool| {
         let asked = Asked {
             categories: vec![pattern.to_owned()],
@@ -299,9 +323,52 @@ fn an_unlikely_answer_is_believed_when_three_over_twelve_hours_agree() {
         [false, false, false, false, true]
     );
     assert_eq!(run(&[(0, vec![]), (6, vec![]), (12, vec![])]).0, [false, false, true]);
-    // A paper announced in between does not spoil the agreement.
-    let more = || half().into_iter().chain([paper(99, 0)]).collect();
+    // Papers announced in between do not spoil the agreement, not even where nothing else came.
+    let announced = || (91..=99).map(|number| paper(number, 0));
+    let more = || half().into_iter().chain(announced()).collect();
     assert_eq!(run(&[(0, half()), (6, half()), (12, more())]).0, [false, false, true]);
+    let only = || announced().collect();
+    assert_eq!(run(&[(0, vec![]), (6, vec![]), (12, only())]).0, [false, false, true]);
+    // Nothing is no confirmation of little, though the difference is small.
+    let two = || vec![paper(1, 3), paper(2, 3)];
+    assert_eq!(run(&[(0, two()), (6, vec![]), (12, vec![])]).0, [false, false, false]);
+    // Once enough have agreed, only time can tell: it is not asked again within the run.
+    let mut coverage = past(1..21);
+    let mut retries = Vec::new();
+    for hour in [0, 6, 11] {
+        let feed = feed(0, 9, half());
+        let at = start + TimeDelta::hours(hour);
+        let proof = prove(&[Page { start: 0, feed: &feed }], &asked(), &coverage, at);
+        remember(&mut coverage, &proof, at, false);
+        retries.push(matches!(proof.verdict, Verdict::Incomplete { retry: true, .. }));
+    }
+    assert_eq!(retries, [true, true, false]);
+}
+
+#[test]
+fn the_memory_of_refused_answers_is_bounded_and_ends_with_a_complete_one() {
+    let mut coverage = past(1..21);
+    let empty = feed(0, 0, []);
+    // A broken answer is no evidence, however often it comes.
+    let broken = feed(0, 37, []);
+    let answer = |coverage: &mut KeywordCoverage, feed: &Feed, minutes: i64| {
+        let at = now() + TimeDelta::minutes(minutes);
+        let proof = prove(&[Page { start: 0, feed }], &asked(), coverage, at);
+        remember(coverage, &proof, at, false);
+    };
+    for minute in 0..10 {
+        answer(&mut coverage, &broken, minute);
+    }
+    assert_eq!((coverage.agreeing.len(), coverage.refused.len()), (0, 0));
+    // All within the twelve hours; the first one, from which they count, is kept.
+    for minute in 0..300 {
+        answer(&mut coverage, &empty, minute);
+    }
+    assert_eq!((coverage.agreeing.len(), coverage.agreeing[0]), (100, now()));
+    answer(&mut coverage, &feed(0, 1, [paper(1, 3)]), 301);
+    assert_eq!(coverage.refused.len(), 1);
+    answer(&mut coverage, &feed(0, 20, (1..21).map(|number| paper(number, 3))), 302);
+    assert_eq!((coverage.agreeing.len(), coverage.refused.len()), (0, 0));
 }
 
 #[test]
@@ -360,9 +427,27 @@ fn a_day_old_answer_is_not_fresh() {
     // Newer than the last sighting, but of an announcement before the expected one.
     check(&[at(110, "2026-03-09T17:00:00Z")], Some(&last), false);
     check(&[at(110, "2026-03-09T19:00:00Z")], None, true);
+    // Without dates the identifier decides.
+    let undated = |number: u32| Paper {
+        submitted: None,
+        ..paper(number, 0)
+    };
+    check(&[undated(110)], Some(&last), true);
+    check(&[undated(100)], Some(&last), false);
     check(&[], None, false);
+    // Once sighted it stays so, and an older answer does not lower what was seen.
+    for papers in [&[][..], &[at(90, "2026-03-09T10:00:00Z")]] {
+        check(
+            papers,
+            Some(&Sighting {
+                evening: expected.evening,
+                ..last.clone()
+            }),
+            true,
+        );
+    }
     check(
-        &[],
+        &[at(120, "2026-03-10T10:00:00Z")],
         Some(&Sighting {
             evening: expected.evening,
             ..last.clone()

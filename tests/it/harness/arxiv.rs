@@ -193,6 +193,11 @@ impl ArxivServer {
         std::mem::take(&mut lock(&self.world).log)
     }
 
+    /// How many requests are open.
+    pub(crate) fn n_open(&self) -> usize {
+        lock(&self.world).n_open
+    }
+
     /// How many requests were open at once at most.
     pub(crate) fn n_open_max(&self) -> usize {
         lock(&self.world).n_open_max

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use paperround::clock::{Clock, SystemClock};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::NoTls;
 
 /// Names a database, in the form of `store.url`.
@@ -34,11 +35,20 @@ impl Database {
 
     /// `[store]` for these tables.
     pub(crate) fn section(&self, lease: &str) -> String {
-        let separator = if self.url.contains('?') { '&' } else { '?' };
-        format!(
-            "[store]\nbackend = \"postgres\"\nurl = \"{}{separator}options=-csearch_path%3D{}\"\nlease = \"{lease}\"\n",
-            self.url, self.schema
-        )
+        section(&self.url, &self.schema, lease)
+    }
+
+    /// The same over a way that can be cut.
+    pub(crate) async fn section_over_a_wire(&self, lease: &str) -> (String, Wire) {
+        let mut url = reqwest::Url::parse(&self.url).expect("it is an address");
+        let server = (
+            url.host_str().expect("it names a host").to_owned(),
+            url.port().unwrap_or(5432),
+        );
+        let wire = Wire::start(server).await;
+        url.set_host(Some("127.0.0.1")).expect("it has a host");
+        url.set_port(Some(wire.port)).expect("it has a port");
+        (section(url.as_str(), &self.schema, lease), wire)
     }
 
     async fn sql(&self, sql: &str) {
@@ -65,6 +75,58 @@ impl Database {
         let status = ended.expect("it does not panic").expect("sh exists");
         assert!(status.success(), "the database did not start again");
         true
+    }
+}
+
+fn section(url: &str, schema: &str, lease: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!(
+        "[store]\nbackend = \"postgres\"\nurl = \"{url}{separator}options=-csearch_path%3D{schema}\"\nlease = \"{lease}\"\n"
+    )
+}
+
+/// Carries bytes to the server and back until it is cut: then neither side hears anything more.
+pub(crate) struct Wire {
+    port: u16,
+    cut: tokio::sync::watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Wire {
+    async fn start(server: (String, u16)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let (cut, is_cut) = tokio::sync::watch::channel(false);
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (server, mut is_cut) = (server.clone(), is_cut.clone());
+                connections.spawn(async move {
+                    let Ok(mut server) = TcpStream::connect(server).await else {
+                        return;
+                    };
+                    let cut = async { is_cut.wait_for(|cut| *cut).await.is_ok() };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        // Both ends stay open, and nothing goes over any more.
+                        _ = cut => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { port, cut, task }
+    }
+
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -1,0 +1,209 @@
+//! Lists of a harvest that are not as they should be: without an end, with broken records, older than those before.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use paperround::{
+    run::Report,
+    store::{Store, memory::MemoryStore},
+};
+
+use crate::harness::{
+    interfaces::{Arxiv, argument, at, list, nothing, oai, record},
+    service::Service,
+};
+
+const DAY: &str = "2026-02-11";
+const NOW: &str = "2026-02-11T07:00:00Z";
+/// When what the lists hold was last changed.
+const CHANGED: &str = "2026-02-10";
+
+fn learning(keyword: &str) -> String {
+    format!("keywords = [\"{keyword}\"]\ncategories = [\"cs.LG\"]")
+}
+
+/// Why the one keyword is incomplete.
+fn why(report: &Report) -> &str {
+    assert_eq!(report.incomplete.len(), 1, "{report:?}");
+    &report.incomplete[0].why
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_end_is_left_and_does_not_count() {
+    for is_expiring in [false, true] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+            if argument(arguments, "set") == "cs:cs:LG" {
+                return list(&[record("2602.00011", "On DARTS", "cs.LG", CHANGED)], "again", DAY);
+            }
+            match argument(arguments, "resumptionToken") {
+                "again" if is_expiring => oai("<error code='badResumptionToken'>expired</error>", DAY),
+                "again" => list(&[record("2602.00012", "More DARTS", "cs.LG", CHANGED)], "again", DAY),
+                _ => nothing(DAY),
+            }
+        }))
+        .await;
+        let service = Service::new(dir.path(), &arxiv.base, "harvest", &learning("DARTS"), NOW);
+        let report = service.fetch().await;
+        let expected = if is_expiring {
+            "badResumptionToken"
+        } else {
+            "does not end"
+        };
+        assert!(why(&report).contains(expected), "{}", why(&report));
+        // Two rounds, each with three beginnings anew at most.
+        assert!(arxiv.n_asked("resumptionToken") <= 8, "{:?}", arxiv.requests.lock());
+    }
+}
+
+#[tokio::test]
+async fn too_many_broken_records_are_no_list_and_one_that_is_known_is_not_asked_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_mended = Arc::new(Mutex::new(false));
+    let mended = Arc::clone(&is_mended);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+        let broken = |n: u32| record(&format!("2602.000{n}"), "", "cs.LG", CHANGED);
+        match argument(arguments, "set") {
+            "cs:cs:AI" => list(&[record("2602.00010", "DARTS", "cs.AI cs.LG", CHANGED)], "", DAY),
+            "cs:cs:LG" if *mended.lock().expect("nothing panics") => list(&[broken(10)], "", DAY),
+            "cs:cs:LG" => list(&(10..35).map(broken).collect::<Vec<_>>(), "", DAY),
+            _ => oai("<error code='idDoesNotExist'>no</error>", DAY),
+        }
+    }))
+    .await;
+    let keywords = "keywords = [\"DARTS\"]\ncategories = [\"cs.AI\", \"cs.LG\"]";
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", keywords, NOW);
+    let report = service.fetch().await;
+    assert!(
+        why(&report).contains("more than 20 records cannot be read"),
+        "{}",
+        why(&report)
+    );
+    assert_eq!(arxiv.n_asked("identifier="), 20);
+    assert_eq!(arxiv.n_asked("2602.00010"), 0);
+    *is_mended.lock().expect("nothing panics") = true;
+    service.clock.set(at("2026-02-11T08:00:00Z"));
+    let report = service.fetch().await;
+    // The other set shows the one that is still broken here.
+    assert_eq!((report.incomplete.len(), report.rejected), (0, 0));
+    assert_eq!(arxiv.n_asked("identifier="), 20);
+    assert_eq!(service.recorded().await, ["2602.00010"]);
+}
+
+#[tokio::test]
+async fn of_two_versions_in_the_lists_the_later_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arxiv = Arxiv::start(Box::new(|_, arguments| {
+        let first = record("2602.00011", "On DARTS", "cs.AI cs.LG", CHANGED);
+        let date = at("2026-02-10T12:00:00Z").to_rfc2822();
+        let second = first.replace("On DARTS", "DARTS again").replace(
+            "</version>",
+            &format!("</version><version version='v2'><date>{date}</date></version>"),
+        );
+        match argument(arguments, "set") {
+            "cs:cs:AI" | "cs:cs:ML" => list(&[second], "", DAY),
+            "cs:cs:CL" | "cs:cs:LG" => list(&[first], "", DAY),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let keywords = "keywords = [\"DARTS\"]\ncategories = [\"cs.AI\", \"cs.LG\"]";
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", keywords, NOW);
+    assert!(service.fetch().await.incomplete.is_empty());
+    let paper = service.paper("2602.00011").await;
+    assert_eq!((paper.version, paper.title.as_str()), (2, "DARTS again"));
+}
+
+/// Every second set is refused the first time: that is no service that is down, and the second round brings them.
+#[tokio::test]
+async fn sets_that_fail_once_are_read_in_the_same_run() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let asked: Mutex<BTreeMap<String, usize>> = Mutex::default();
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+        let set = argument(arguments, "set");
+        let mut asked = asked.lock().expect("nothing panics");
+        let place = asked.len();
+        let is_first = !set.is_empty() && !asked.contains_key(set);
+        if is_first {
+            asked.insert(set.to_owned(), place);
+        }
+        if is_first && place.is_multiple_of(2) {
+            return oai("<error code='badArgument'>not now</error>", DAY);
+        }
+        match set {
+            "cs:cs:LG" => list(&[record("2602.00011", "On DARTS", "cs.LG", CHANGED)], "", DAY),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", "keywords = [\"DARTS\"]", NOW);
+    let report = service.fetch().await;
+    assert!(report.incomplete.is_empty(), "{:?}", report.incomplete);
+    assert_eq!(arxiv.n_asked("set="), 155 + 78);
+    assert_eq!(service.recorded().await, ["2602.00011"]);
+}
+
+#[tokio::test]
+async fn a_list_that_ends_too_early_is_believed_when_three_over_twelve_hours_do() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let latest = Arc::new(Mutex::new(CHANGED));
+    let shown = Arc::clone(&latest);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| match argument(arguments, "set") {
+        "cs:cs:LG" => {
+            let day = *shown.lock().expect("nothing panics");
+            list(&[record("2602.00011", "On DARTS", "cs.LG", day)], "", DAY)
+        }
+        _ => nothing(DAY),
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", &learning("DARTS"), NOW);
+    assert!(service.fetch().await.incomplete.is_empty());
+    *latest.lock().expect("nothing panics") = "2026-02-09";
+    let mut is_complete = Vec::new();
+    for now in ["2026-02-12T07:00:00Z", "2026-02-12T13:00:00Z", "2026-02-12T19:00:00Z"] {
+        service.clock.set(at(now));
+        let report = service.fetch().await;
+        is_complete.push(report.incomplete.is_empty());
+        if let Some(incomplete) = report.incomplete.first() {
+            assert!(
+                incomplete.why.contains("the list ends on 2026-02-09"),
+                "{}",
+                incomplete.why
+            );
+        }
+    }
+    assert_eq!(is_complete, [false, false, true]);
+}
+
+/// Nobody asks for the category for two months: who then does is not served with all that time.
+#[tokio::test]
+async fn a_set_that_nobody_needed_for_long_is_begun_anew() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arxiv = Arxiv::start(Box::new(|_, arguments| match argument(arguments, "set") {
+        "cs:cs:LG" => list(&[record("2602.00011", "On DARTS", "cs.LG", CHANGED)], "", DAY),
+        "cs:cs:CL" => list(&[record("2602.00012", "On DARTS", "cs.CL", CHANGED)], "", DAY),
+        _ => nothing(DAY),
+    }))
+    .await;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let spoken = "keywords = [\"hallucination\"]\ncategories = [\"cs.CL\"]";
+    for (keywords, now) in [
+        (learning("DARTS").as_str(), NOW),
+        (spoken, "2026-02-12T07:00:00Z"),
+        (learning("NAS").as_str(), "2026-04-15T07:00:00Z"),
+    ] {
+        Service::on(Arc::clone(&store), dir.path(), &arxiv.base, "harvest", keywords, now)
+            .fetch()
+            .await;
+    }
+    let requests = arxiv.requests.lock().expect("nothing panics");
+    let from: Vec<&str> = requests
+        .iter()
+        .filter(|request| request.contains("set=cs:cs:LG"))
+        .filter_map(|request| request.split_once("from=").map(|(_, day)| day))
+        .collect();
+    // A week back.
+    assert_eq!(from, ["2026-02-04", "2026-04-08"]);
+}
