@@ -497,7 +497,7 @@ async fn nobody_of_a_hundred_is_mailed_after_their_leaving_was_answered() {
     pump(&web.app, "2026-02-11").await;
     let n_mailed: usize = at_the_answer.iter().sum();
     println!("{n_mailed} of {} had their mail before they left", people.len());
-    assert!((5..=95).contains(&n_mailed), "{n_mailed} had their mail before");
+    assert!((1..=99).contains(&n_mailed), "{n_mailed} had their mail before");
     for (person, n) in people.iter().zip(at_the_answer) {
         assert_eq!(mails_to(&app, person), n, "{person}");
     }
