@@ -212,11 +212,7 @@ fn complaint(message: &Message<'_>, report: &MessagePart<'_>) -> Verdict {
     let Some(fields) = groups(&text).into_iter().next() else {
         return Verdict::Unknown;
     };
-    let kind = fields
-        .get("feedback-type")
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let kind = evidence(fields.get("feedback-type").unwrap_or_default()).to_ascii_lowercase();
     // `not-spam` takes a complaint back; RFC 6650 authentication reports are no reader's word.
     if kind.is_empty() || matches!(kind.as_str(), "not-spam" | "auth-failure" | "dmarc") {
         return Verdict::Unknown;
@@ -227,7 +223,7 @@ fn complaint(message: &Message<'_>, report: &MessagePart<'_>) -> Verdict {
         .map(str::to_owned)
         .or_else(|| original.header("return-path"));
     Verdict::Complaint(Complaint {
-        kind: evidence(&kind),
+        kind,
         address: fields.get("original-rcpt-to").map(typed_value),
         envelope_token: envelope_token(message).or_else(|| sender.and_then(|value| extension(&value))),
         link_token: original.header("list-unsubscribe").and_then(|value| token_in(&value)),

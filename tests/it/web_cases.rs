@@ -899,6 +899,28 @@ async fn metrics_tell_how_things_stand_without_an_address() {
     }
 }
 
+/// What a text asks of the labels of our metrics: the metric, the label, its value or values.
+fn labels_in(text: &str) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("paperround_") {
+        let Some((metric, rest)) = text[at..].split_once('{') else {
+            continue;
+        };
+        let is_name = metric.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let Some((matchers, _)) = rest.split_once('}').filter(|_| is_name) else {
+            continue;
+        };
+        for matcher in matchers.split(',') {
+            let (label, value) = matcher
+                .split_once('=')
+                .unwrap_or_else(|| panic!("{matcher:?} of {metric}"));
+            let value = value.trim_start_matches('~').trim_matches('"');
+            found.push((metric.to_owned(), label.trim().to_owned(), value.to_owned()));
+        }
+    }
+    found
+}
+
 /// The dashboard and the rules that are shipped ask for nothing that is not there.
 #[tokio::test]
 async fn every_metric_of_the_dashboard_and_the_alerts_is_exposed() {
@@ -915,7 +937,7 @@ async fn every_metric_of_the_dashboard_and_the_alerts_is_exposed() {
         .map(str::to_owned)
         .collect();
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut n_names = 0;
+    let (mut n_names, mut n_labels) = (0, 0);
     for file in files_below(&root.join("deploy"), &[]) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !name.ends_with(".rules.yml") && !name.ends_with("dashboard.json") {
@@ -929,8 +951,26 @@ async fn every_metric_of_the_dashboard_and_the_alerts_is_exposed() {
             n_names += 1;
             assert!(exposed.contains(&metric), "{name}: {metric} is not exposed");
         }
+        let content = content.replace("\\\"", "\"");
+        for (series, label, value) in labels_in(&content) {
+            n_labels += 1;
+            // That it has failed to answer is counted from the first time on.
+            let seen = text.replace("result=\"ok\"} ", "result=\"failed\"} ");
+            let is_exposed = |value: &str| {
+                let pair = format!("{label}=\"{value}\"");
+                let mut lines = text.lines().chain(seen.lines());
+                lines.any(|line| line.starts_with(&format!("{series}{{")) && line.contains(&pair))
+            };
+            assert!(
+                value.split('|').all(is_exposed),
+                "{name}: {series} has no {label} {value}"
+            );
+        }
     }
-    assert!(n_names > 12, "only {n_names} names were found");
+    assert!(
+        n_names > 12 && n_labels > 5,
+        "only {n_names} names and {n_labels} labels were found"
+    );
 }
 
 /// What a delivery must not notice: clients that say nothing and never end, and others that ask and ask.

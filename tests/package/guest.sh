@@ -80,7 +80,8 @@ claim 'it runs as its own user' [ "$(stat -c %U "/proc/$(main_pid)")" = paperrou
 claim 'a digest arrives' within 180 has_mails 2
 digest() { mails | xargs grep -l '^List-Unsubscribe:' | head -n 1; }
 claim 'it is a digest, from the configured sender' grep -q '^From: .*<papers@example.org>' "$(digest)"
-claim 'status is well' paperroundctl status
+is_well() { paperroundctl status | tee /out/status | grep -q '^All is well'; }
+claim 'status is well' is_well
 
 claim 'a good configuration reloads' systemctl reload paperround
 echo 'nonsense = 1' >> $config

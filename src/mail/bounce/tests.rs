@@ -156,7 +156,7 @@ fn complaints_are_read_and_their_withdrawal_is_not_one() {
         original_message_id: Some("<pr1.aaa@example.org>".into()),
     };
     assert_eq!(read(arf("abuse").as_bytes()), Verdict::Complaint(expected));
-    for kind in ["not-spam", "auth-failure", ""] {
+    for kind in ["not-spam", "auth-failure", "", "\u{1d}"] {
         assert_eq!(read(arf(kind).as_bytes()), Verdict::Unknown, "{kind}");
     }
 }
