@@ -255,6 +255,13 @@ impl Metrics {
         self.arxiv_requests.get_or_create(&[("result", request.label())]).inc();
     }
 
+    /// A number that grows with each answer of arXiv and each outcome of a mail.
+    pub fn progress(&self) -> u64 {
+        let attempts = Attempt::ALL.map(|outcome| self.attempts.get_or_create(&[("outcome", outcome.label())]).get());
+        let requests = Request::ALL.map(|end| self.arxiv_requests.get_or_create(&[("result", end.label())]).get());
+        attempts.iter().chain(&requests).sum()
+    }
+
     /// A reader did something.
     pub fn reader_did(&self, action: Reader) {
         self.reader_actions.get_or_create(&[("action", action.label())]).inc();
@@ -281,6 +288,8 @@ mod tests {
     fn counters_are_written_with_their_units_and_from_the_start() {
         let metrics = Metrics::new();
         metrics.attempted(Attempt::TransientRelay);
+        metrics.requested(Request::Busy);
+        assert_eq!(metrics.progress(), 2);
         metrics.run_ended(false, Duration::from_secs(2));
         metrics.served(Route::Reader, 404);
         let mut text = String::new();

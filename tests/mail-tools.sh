@@ -49,10 +49,10 @@ fi
 if ! python3 -c 'import dkim, nacl, PIL' 2> /dev/null; then
     python3 -m pip install --quiet dkimpy pynacl pillow
 fi
-if [[ ! -e "$npm/node_modules/.bin/mailauth" ]]; then
+if [[ ! -e "$npm/node_modules/.bin/mailauth" || ! -e "$npm/node_modules/playwright-core" ]]; then
     mkdir -p "$npm"
     cp "$here/package.json" "$npm/"
-    (cd "$npm" && npm install --silent --no-audit --no-fund)
+    (cd "$npm" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm install --silent --no-audit --no-fund)
 fi
 
 cargo test --locked --quiet --test it mails_are_written_for_the_tools > "$lab/cargo.log" 2>&1 ||

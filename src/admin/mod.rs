@@ -6,6 +6,7 @@ mod check;
 mod export;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod freshness;
 mod operator;
 mod outbox;
 mod preview;

@@ -1,23 +1,24 @@
 //! `status`: on one screen, whether all is well, what was sent, what waits, what broke and what comes next.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+mod words;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::{Reply, json, moment};
+use super::{Reply, freshness, json, moment};
 use crate::{
     app::{App, AppError},
     delivery::attempt_in_words,
-    model::{Ending, EntryState, KeywordCoverage, RelayTrouble, SubscriberId, Suppression},
+    model::{Ending, EntryState, RelayTrouble, SubscriberId, Suppression},
+    roster::{CHUNK, Roster},
     run::Report,
-    store::{DocumentKind, EntryFilter, documents, exports, recovery, relays},
+    store::{DocumentKind, EntryFilter, Store, StoreError, documents, exports, recovery, relays},
 };
 
 /// How many of the latest runs are shown.
 const RUNS_SHOWN: usize = 5;
-/// How many digests on their way are listed one by one.
-const ENTRIES_SHOWN: usize = 10;
 /// For how long a recovery of the state is shown.
 const RECOVERY_SHOWN: TimeDelta = TimeDelta::days(14);
 
@@ -38,12 +39,13 @@ struct Status {
     arxiv_paused_until: Option<DateTime<Utc>>,
     next_slots: Vec<(String, DateTime<Utc>)>,
     n_subscribers: usize,
+    n_paused: usize,
     exported: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Coverage {
-    query: String,
+    keyword: String,
     last_complete: Option<DateTime<Utc>>,
     incomplete_since: Option<DateTime<Utc>>,
     why: Option<String>,
@@ -82,7 +84,7 @@ pub(super) async fn command(app: &App, as_json: bool) -> Result<Reply, AppError>
     Ok(Reply::done(if as_json {
         json(&status)?
     } else {
-        words(&status, app.clock.now())
+        words::of(&status, app.clock.now())
     }))
 }
 
@@ -96,11 +98,7 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         .collect();
     runs.drain(..runs.len().saturating_sub(RUNS_SHOWN));
     runs.reverse();
-    let keywords: Vec<Coverage> = documents::load_all::<KeywordCoverage>(store, DocumentKind::Coverage)
-        .await?
-        .into_iter()
-        .map(|(key, coverage)| coverage_of(&key, coverage.value))
-        .collect();
+    let keywords = freshness::keywords(app).await?.into_iter().map(coverage_of).collect();
     let entries = store
         .entries(&EntryFilter {
             subscriber: None,
@@ -170,6 +168,7 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         arxiv_paused_until: gate.paused_until.filter(|until| *until > now),
         next_slots: slots.into_iter().take(3).map(|(at, text)| (text, at)).collect(),
         n_subscribers: app.roster.people().len(),
+        n_paused: count_paused(store, &app.roster, now).await?,
         exported: latest.at,
     };
     status.troubles = troubles(&status, gate.why.as_deref());
@@ -188,26 +187,69 @@ async fn gather(app: &App) -> Result<Status, AppError> {
     Ok(status)
 }
 
+/// How many of those who are configured get nothing for now, because the configuration, the operator or they said so.
+async fn count_paused(store: &dyn Store, roster: &Roster, now: DateTime<Utc>) -> Result<usize, StoreError> {
+    let mut n_paused = 0;
+    for people in roster.people().chunks(CHUNK) {
+        let ids: Vec<SubscriberId> = people.iter().map(|person| person.id.clone()).collect();
+        let states = store.subscribers(&ids).await?;
+        n_paused += people
+            .iter()
+            .zip(&states)
+            .filter(|(person, state)| {
+                person
+                    .paused_until
+                    .max(state.value.paused_until)
+                    .is_some_and(|until| until > now)
+            })
+            .count();
+    }
+    Ok(n_paused)
+}
+
+/// Every trouble in a sentence; what has befallen many in the same way, in one.
 fn troubles(status: &Status, gate_why: Option<&str>) -> Vec<String> {
     let mut troubles = Vec::new();
-    for keyword in status
-        .keywords
-        .iter()
-        .filter(|keyword| keyword.incomplete_since.is_some())
-    {
-        let since = keyword.incomplete_since.map_or_else(String::new, moment);
-        troubles.push(format!(
-            "{} is incomplete since {since}: {}",
-            keyword.query,
-            keyword.why.as_deref().unwrap_or("")
-        ));
+    let mut incomplete: BTreeMap<&str, Vec<(DateTime<Utc>, &str)>> = BTreeMap::new();
+    for keyword in &status.keywords {
+        if let Some(since) = keyword.incomplete_since {
+            let why = keyword.why.as_deref().unwrap_or("");
+            incomplete.entry(why).or_default().push((since, &keyword.keyword));
+        }
     }
+    for (why, keywords) in incomplete {
+        let since = keywords
+            .iter()
+            .map(|(since, _)| *since)
+            .min()
+            .map_or_else(String::new, moment);
+        troubles.push(match keywords.as_slice() {
+            [(_, one)] => format!("{one} is incomplete since {since}: {why}"),
+            [(_, one), others @ ..] => {
+                format!(
+                    "{one} and {} other keywords are incomplete since {since}: {why}",
+                    others.len()
+                )
+            }
+            [] => continue,
+        });
+    }
+    let mut digests: BTreeMap<(&str, &str), Vec<&OnItsWay>> = BTreeMap::new();
     for entry in status.on_their_way.iter().filter(|entry| entry.n_attempts > 0) {
         let last = entry.last_outcome.as_deref().unwrap_or("being tried");
-        troubles.push(format!(
-            "digest {} is {} after {} attempts: {last}",
-            entry.digest, entry.state, entry.n_attempts
-        ));
+        digests.entry((entry.state, last)).or_default().push(entry);
+    }
+    for ((state, last), entries) in digests {
+        let n_attempts = entries.iter().map(|entry| entry.n_attempts).max().unwrap_or_default();
+        troubles.push(match entries.as_slice() {
+            [one] => format!("digest {} is {state} after {n_attempts} attempts: {last}", one.digest),
+            [one, others @ ..] => format!(
+                "digest {} and {} others are {state} after up to {n_attempts} attempts: {last}",
+                one.digest,
+                others.len()
+            ),
+            [] => continue,
+        });
     }
     for (relay, trouble) in failing(&status.relays) {
         troubles.push(format!(
@@ -233,14 +275,14 @@ fn failing(relays: &[RelayStatus]) -> impl Iterator<Item = (&str, &RelayTrouble)
         .filter_map(|relay| Some((relay.name.as_str(), relay.trouble.as_ref()?)))
 }
 
-fn coverage_of(key: &str, coverage: KeywordCoverage) -> Coverage {
+fn coverage_of((keyword, freshness): (String, freshness::Freshness)) -> Coverage {
     Coverage {
-        query: key.rsplit_once(' ').map_or(key, |(query, _)| query).to_owned(),
-        last_complete: coverage.last_complete,
-        incomplete_since: coverage.incomplete_since,
-        why: coverage.why,
-        n_papers: coverage.window.len(),
-        empty_answers: coverage.empty_answers,
+        keyword,
+        last_complete: freshness.last_complete,
+        incomplete_since: freshness.incomplete_since,
+        why: freshness.why,
+        n_papers: freshness.n_papers,
+        empty_answers: freshness.empty_answers,
     }
 }
 
@@ -251,164 +293,5 @@ fn state_name(state: &EntryState) -> &'static str {
         EntryState::Held => "held",
         EntryState::Accepted { .. } => "accepted",
         EntryState::Ended { .. } => "ended",
-    }
-}
-
-/// What an end means for the papers.
-fn how_in_words(how: Ending) -> &'static str {
-    match how {
-        Ending::Returned => "refused, its papers wait for the next; since",
-        Ending::Split => "refused, its papers come in two smaller ones; since",
-        Ending::Undeliverable => "given up with its papers",
-        Ending::Cancelled => "cancelled",
-    }
-}
-
-fn words(status: &Status, now: DateTime<Utc>) -> String {
-    let mut text = String::new();
-    let mut line = |words: std::fmt::Arguments<'_>| {
-        // Writing to a string cannot fail.
-        let _infallible = writeln!(text, "{words}");
-    };
-    if status.well {
-        line(format_args!(
-            "All is well at {}; {} subscribers.",
-            moment(now),
-            status.n_subscribers
-        ));
-    } else {
-        line(format_args!(
-            "Not all is well at {}; {} subscribers.",
-            moment(now),
-            status.n_subscribers
-        ));
-        for trouble in &status.troubles {
-            line(format_args!("  ! {trouble}"));
-        }
-    }
-    line(format_args!("\nLatest runs"));
-    if status.runs.is_empty() {
-        line(format_args!("  none yet"));
-    }
-    for run in &status.runs {
-        line(format_args!(
-            "  {}  {}; {} of {} keywords complete; {} fetched, {} new; {} matched, {} already sent, {} excluded; {} digests \
-             queued, {} accepted, {} failed, {} unconfirmed, {} retrying; {} waiting{}{}",
-            run.began.map_or_else(String::new, moment),
-            announcements(run),
-            run.keywords.saturating_sub(run.incomplete.len()),
-            run.keywords,
-            run.fetched,
-            run.new,
-            run.matched,
-            run.already_seen,
-            run.excluded,
-            run.queued,
-            run.accepted,
-            run.failed,
-            run.unconfirmed,
-            run.retrying,
-            run.waiting,
-            run.silence.map_or_else(String::new, |silence| format!(
-                "; {}",
-                silence.in_words("the fetch before")
-            )),
-            run.found_alone()
-                .iter()
-                .map(|found| format!("; {found}"))
-                .collect::<String>(),
-        ));
-    }
-    line(format_args!("\nSearches"));
-    for keyword in &status.keywords {
-        let last = keyword
-            .last_complete
-            .map_or_else(|| "never complete".to_owned(), |at| format!("complete {}", moment(at)));
-        line(format_args!(
-            "  {last}, {} papers in the window  {}",
-            keyword.n_papers, keyword.query
-        ));
-    }
-    let outbox: Vec<String> = status.outbox.iter().map(|(state, n)| format!("{n} {state}")).collect();
-    line(format_args!(
-        "\nOutbox: {}",
-        if outbox.is_empty() {
-            "empty".to_owned()
-        } else {
-            outbox.join(", ")
-        }
-    ));
-    for entry in status.on_their_way.iter().take(ENTRIES_SHOWN) {
-        line(format_args!(
-            "  {}  {} papers, {}, {} attempts, next {}  {}",
-            entry.digest,
-            entry.n_papers,
-            entry.state,
-            entry.n_attempts,
-            moment(entry.next_attempt),
-            entry.last_outcome.as_deref().unwrap_or("")
-        ));
-    }
-    if !status.not_delivered.is_empty() {
-        line(format_args!("\nSubscribers whose latest digest was not accepted"));
-    }
-    for ended in status.not_delivered.iter().take(ENTRIES_SHOWN) {
-        line(format_args!(
-            "  {}  {} {}  {}",
-            ended.digest,
-            how_in_words(ended.how),
-            moment(ended.at),
-            ended.last_outcome.as_deref().unwrap_or("")
-        ));
-    }
-    if status.not_delivered.len() > ENTRIES_SHOWN {
-        line(format_args!(
-            "  and {} more",
-            status.not_delivered.len() - ENTRIES_SHOWN
-        ));
-    }
-    if !status.relays.is_empty() {
-        line(format_args!("\nRelays, in the order in which they are tried"));
-        for relay in &status.relays {
-            let state = match &relay.trouble {
-                None => "takes mail, as far as is known".to_owned(),
-                Some(trouble) => match trouble.rests_until.filter(|until| *until > now) {
-                    Some(until) => format!("at rest until {}", moment(until)),
-                    None => "tried again with the next mail".to_owned(),
-                },
-            };
-            line(format_args!("  {}  {state}", relay.name));
-        }
-    }
-    if !status.suppressions.is_empty() {
-        line(format_args!("\nSuppressed addresses"));
-        for suppression in &status.suppressions {
-            line(format_args!(
-                "  {}  {:?} since {}: {}",
-                suppression.address,
-                suppression.reason,
-                moment(suppression.since),
-                suppression.evidence
-            ));
-        }
-    }
-    line(format_args!(
-        "\nLatest export of the state: {}",
-        status.exported.map_or_else(|| "none yet".to_owned(), moment)
-    ));
-    line(format_args!("\nNext slots"));
-    for (schedule, at) in &status.next_slots {
-        line(format_args!("  {}  ({schedule})", moment(*at)));
-    }
-    text
-}
-
-/// Which announcements a run covers, in words.
-fn announcements(run: &Report) -> String {
-    let evening = |day: &NaiveDate| day.format("%a %-d %b").to_string();
-    match run.announcements.as_slice() {
-        [] => "no new announcement".to_owned(),
-        [one] => format!("announcement of {}", evening(one)),
-        [first, .., last] => format!("announcements of {} to {}", evening(first), evening(last)),
     }
 }

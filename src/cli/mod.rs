@@ -8,6 +8,7 @@ use std::{
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -23,6 +24,9 @@ use crate::{
     model::Suppression,
     telemetry::{self, LogFormat},
 };
+
+/// How long what still runs beside a command that has ended may delay the end of the process.
+const LEFT_BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// Reads arXiv every day and mails each subscriber one digest of the new papers on their keywords.
 #[derive(Debug, Parser)]
@@ -252,6 +256,8 @@ pub fn main() -> ExitCode {
     let reply = runtime
         .block_on(dispatch(cli))
         .unwrap_or_else(|error| admin::failed(&error));
+    // A name that is being looked up, or a disk that does not answer, must not hold the end up.
+    runtime.shutdown_timeout(LEFT_BEHIND_MAX);
     print(&reply)
 }
 

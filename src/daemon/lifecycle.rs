@@ -21,8 +21,9 @@ use crate::{
 
 /// How often files are looked at and the watchdog is fed.
 const LOOK: Duration = Duration::from_secs(2);
-/// A turn that takes longer than all its budgets together is stuck.
-const TURN_MAX: Duration = Duration::from_secs(3 * 3600);
+/// Between two answers of arXiv, or two outcomes of mails, a turn takes no longer than this and the budget for retries
+/// together: else it is stuck. A whole turn may take as long as there are mails.
+const STEP_MAX: Duration = Duration::from_secs(3600);
 /// Without a turn for this long the bell or the brain is stuck.
 const SILENCE_MAX: Duration = Duration::from_secs(180);
 /// The bell rings this often.
@@ -299,11 +300,12 @@ fn greet(app: &App, config_path: &Path) {
 
 async fn feed_watchdog(app: &App, pulse: &Pulse) {
     let answers = tokio::time::timeout(PING_MAX, app.store.ping()).await;
+    let is_alive = pulse.is_alive(app.metrics.progress(), app.config.arxiv.retry_budget);
     let is_away = app.store.claim_ttl().is_some() && !matches!(answers, Ok(Ok(())));
-    if pulse.is_alive() && is_away {
+    if is_alive && is_away {
         // A new process would find the database no better, and forget which mails were accepted meanwhile.
         notify::alive("the database does not answer");
-    } else if pulse.is_alive() && matches!(answers, Ok(Ok(()))) {
+    } else if is_alive && matches!(answers, Ok(Ok(()))) {
         notify::alive("serving");
     } else {
         tracing::error!("the scheduler or the store does not move; the watchdog is not fed");
@@ -312,11 +314,23 @@ async fn feed_watchdog(app: &App, pulse: &Pulse) {
 
 /// When the brain last moved.
 #[derive(Debug)]
-struct Pulse(std::sync::Mutex<(Instant, bool)>);
+struct Pulse(std::sync::Mutex<Beat>);
+
+#[derive(Debug)]
+struct Beat {
+    since: Instant,
+    is_busy: bool,
+    /// What had been done by then.
+    progress: u64,
+}
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(std::sync::Mutex::new((Instant::now(), false)))
+        Self(std::sync::Mutex::new(Beat {
+            since: Instant::now(),
+            is_busy: false,
+            progress: 0,
+        }))
     }
 }
 
@@ -330,12 +344,24 @@ impl Pulse {
     }
 
     fn set(&self, is_busy: bool) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (Instant::now(), is_busy);
+        let mut beat = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        beat.since = Instant::now();
+        beat.is_busy = is_busy;
     }
 
-    fn is_alive(&self) -> bool {
-        let (since, is_busy) = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        since.elapsed() < if is_busy { TURN_MAX } else { SILENCE_MAX }
+    /// Whether it moves: turn follows upon turn, and within a turn more and more is done.
+    fn is_alive(&self, progress: u64, retry_budget: Duration) -> bool {
+        let mut beat = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if beat.is_busy && beat.progress != progress {
+            beat.since = Instant::now();
+        }
+        beat.progress = progress;
+        let patience = if beat.is_busy {
+            STEP_MAX + retry_budget
+        } else {
+            SILENCE_MAX
+        };
+        beat.since.elapsed() < patience
     }
 }
 
@@ -352,5 +378,35 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_turn_is_alive_while_it_gets_on_and_a_turn_that_hangs_is_not() {
+        const BUDGET: Duration = Duration::from_secs(1200);
+        let pulse = Pulse::default();
+        let later = async |time: Duration, progress| {
+            tokio::time::advance(time).await;
+            pulse.is_alive(progress, BUDGET)
+        };
+        // Between turns the bell rings every minute.
+        assert!(later(SILENCE_MAX / 2, 0).await);
+        assert!(!later(SILENCE_MAX, 0).await);
+        pulse.begin();
+        // A mail a minute for a day.
+        for n in 1..=24 * 60 {
+            assert!(later(Duration::from_secs(60), n).await, "{n}");
+        }
+        let n = 24 * 60;
+        assert!(later(STEP_MAX, n).await);
+        assert!(!later(BUDGET, n).await);
+        pulse.beat();
+        assert!(later(SILENCE_MAX / 2, n).await);
+        // What commands and readers do is no sign of life from a brain that should have had its turn.
+        assert!(!later(SILENCE_MAX, n + 1).await);
     }
 }

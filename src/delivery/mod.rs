@@ -30,13 +30,13 @@ pub use self::{
 use crate::{
     clock::Clock,
     mail::{
-        compose::{Composed, Composer},
+        compose::{Composed, Composer, Papers},
         pace::Pace,
     },
     metrics::{self, Metrics},
     model::{
-        Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, Settled, Stage,
-        SubscriberState, Suppression, VersionedId, Welcome, WorkerId,
+        Attempt, DigestId, DigestKind, DigestRecord, Ending, EntryState, OutboxEntry, Outcome, PaperRecord, Settled,
+        Stage, SubscriberState, Suppression, VersionedId, Welcome, WorkerId,
     },
     roster::{self, masked},
     store::{self, Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, Versioned, documents},
@@ -50,6 +50,8 @@ const LEASED_TOGETHER: usize = 8;
 const TEXTS_RETRY: TimeDelta = TimeDelta::minutes(30);
 /// After this it is held for the operator.
 const TEXTS_AWAITED: TimeDelta = TimeDelta::days(5);
+/// How many papers' texts a turn keeps, some kilobytes each.
+const PAPERS_MAX: usize = 4_000;
 /// How often a write that somebody else overtook is decided again.
 const CONFLICTS_MAX: usize = 20;
 
@@ -122,6 +124,8 @@ struct Turn {
     ready: Mutex<VecDeque<Versioned<OutboxEntry>>>,
     delivered: Mutex<Delivered>,
     attempted: Mutex<HashSet<DigestId>>,
+    /// Texts read before: a morning's readers get the same papers.
+    papers: Mutex<Papers>,
     is_broken: AtomicBool,
 }
 
@@ -132,6 +136,7 @@ impl Turn {
             ready: Mutex::default(),
             delivered: Mutex::default(),
             attempted: Mutex::default(),
+            papers: Mutex::default(),
             is_broken: AtomicBool::new(false),
         }
     }
@@ -209,7 +214,7 @@ async fn attempt(
     let began = ctx.clock.now();
     let (looked_at, papers) = tokio::try_join!(
         look_at(ctx, &entry.value.digest),
-        store::papers_of(&*ctx.store, &entry.value.digest),
+        papers_of(ctx, &entry.value.digest, turn),
     )?;
     let state = match looked_at {
         Addressee::Wanted(state) => *state,
@@ -228,13 +233,7 @@ async fn attempt(
     let digest = entry.value.digest.clone();
     let n_missing = digest
         .papers()
-        .filter(|paper| {
-            let id = VersionedId {
-                id: paper.id.clone(),
-                version: paper.version,
-            };
-            !papers.contains_key(&id)
-        })
+        .filter(|paper| !papers.contains_key(&paper.versioned_id()))
         .count();
     if n_missing > 0 {
         return wait_for_texts(ctx, entry, n_missing, turn).await;
@@ -371,6 +370,24 @@ async fn hand_over(
     }
 }
 
+/// The text of a digest's papers, as this turn first read them; what is not stored is left out.
+async fn papers_of(ctx: &Context, digest: &DigestRecord, turn: &Turn) -> Result<Papers, StoreError> {
+    let mut known = turn.papers.lock().await;
+    let ids: Vec<VersionedId> = digest.papers().map(PaperRecord::versioned_id).collect();
+    let unknown: Vec<VersionedId> = ids.iter().filter(|id| !known.contains_key(id)).cloned().collect();
+    if !unknown.is_empty() {
+        if known.len() + unknown.len() > PAPERS_MAX {
+            known.clear();
+        }
+        let read = store::papers_by_id(&*ctx.store, &ids).await?;
+        known.extend(read);
+    }
+    Ok(ids
+        .into_iter()
+        .filter_map(|id| known.get(&id).cloned().map(|paper| (id, paper)))
+        .collect())
+}
+
 /// Puts a digest off of whose papers the text is not stored, as after a recovery: sent without it, the mail would
 /// call papers sent that nobody saw. A fetch brings the text back; where none does, the operator decides.
 async fn wait_for_texts(
@@ -469,7 +486,9 @@ async fn conclude(
         let written = entry.value.clone();
         batch.entries.push(entry);
         batch.subscribers.push(state);
-        match ctx.store.commit(batch).await {
+        // The disk is waited for before the next message's text goes out, and by then this is on it: a power cut leaves
+        // at most one message of each courier in doubt, as it would if this waited too.
+        match ctx.store.commit_soon(batch).await {
             Err(StoreError::Conflict(_)) => match still_ours(ctx, former, outcome).await? {
                 Some(present) => entry = present,
                 None => return Ok(None),

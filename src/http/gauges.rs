@@ -1,7 +1,7 @@
 //! `/metrics`: OpenMetrics 1.0. What is counted comes from [`crate::metrics`], what is stored is read now. There are no
 //! addresses in it; the keywords are.
 
-use std::{collections::BTreeMap, fmt, sync::atomic::AtomicU64};
+use std::{fmt, sync::atomic::AtomicU64};
 
 use axum::{
     extract::State,
@@ -17,11 +17,11 @@ use prometheus_client::{
 
 use super::{answer, cache::Key, routes::Web};
 use crate::{
+    admin::freshness,
     app::App,
-    fetch,
     metrics::PREFIX,
-    model::{EntryState, KeywordCoverage, Suppression, SuppressionReason},
-    run::{self, Report},
+    model::{EntryState, Suppression, SuppressionReason},
+    run::Report,
     store::{DocumentKind, EntryFilter, StoreError, documents},
 };
 
@@ -78,34 +78,11 @@ async fn stored(app: &App) -> Result<String, StoreError> {
     Ok(text)
 }
 
-/// How fresh a keyword is: that of the searches under its heading which is worst.
-#[derive(Debug, Clone, Copy)]
-struct Freshness {
-    last_complete: Option<DateTime<Utc>>,
-    is_incomplete: bool,
-}
-
 async fn keywords(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
-    let coverage: BTreeMap<String, KeywordCoverage> =
-        documents::load_all::<KeywordCoverage>(&*app.store, DocumentKind::Coverage)
-            .await?
-            .into_iter()
-            .map(|(key, stored)| (key, stored.value))
-            .collect();
-    let mut by_keyword: BTreeMap<String, Freshness> = BTreeMap::new();
-    for search in run::searches(&app.roster) {
-        let (harvest, queries) = fetch::coverage_keys(&search);
-        let freshness = freshness(coverage.get(&harvest), &queries, &coverage);
-        for keyword in &search.keywords {
-            let worst = by_keyword.entry(keyword.clone()).or_insert(freshness);
-            worst.last_complete = worst.last_complete.min(freshness.last_complete);
-            worst.is_incomplete |= freshness.is_incomplete;
-        }
-    }
     let now = app.clock.now();
     let age = Labelled::<Seconds>::default();
     let incomplete = Labelled::<Gauge>::default();
-    for (keyword, freshness) in by_keyword {
+    for (keyword, freshness) in freshness::keywords(app).await? {
         let label = [("keyword", keyword)];
         incomplete.get_or_create(&label).set(i64::from(freshness.is_incomplete));
         if let Some(at) = freshness.last_complete {
@@ -124,36 +101,6 @@ async fn keywords(app: &App, registry: &mut Registry) -> Result<(), StoreError> 
         incomplete,
     );
     Ok(())
-}
-
-/// A keyword is as fresh as its stalest query, or as its harvest if that is fresher.
-fn freshness(
-    harvest: Option<&KeywordCoverage>,
-    queries: &[String],
-    coverage: &BTreeMap<String, KeywordCoverage>,
-) -> Freshness {
-    let asked: Vec<&KeywordCoverage> = queries.iter().filter_map(|key| coverage.get(key)).collect();
-    let by_query = Freshness {
-        last_complete: if asked.len() == queries.len() {
-            asked.iter().map(|coverage| coverage.last_complete).min().flatten()
-        } else {
-            None
-        },
-        is_incomplete: asked.len() < queries.len()
-            || asked
-                .iter()
-                .any(|coverage| coverage.incomplete_since.is_some() || coverage.last_complete.is_none()),
-    };
-    match harvest {
-        Some(harvest) if harvest.last_complete > by_query.last_complete || queries.is_empty() => Freshness {
-            last_complete: harvest.last_complete,
-            is_incomplete: harvest.incomplete_since.is_some() || harvest.last_complete.is_none(),
-        },
-        _ => Freshness {
-            is_incomplete: by_query.is_incomplete || queries.is_empty(),
-            ..by_query
-        },
-    }
 }
 
 async fn outbox(app: &App, registry: &mut Registry) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     matching::Lexicon,
-    model::{Definition, DigestId, DigestRecord, Paper, SubscriberId, Term, VersionedId},
+    model::{Definition, DigestId, DigestRecord, Paper, PaperRecord, SubscriberId, Term, VersionedId},
     render::{Body, Fitted, Marks, Notice, PersonalLinks, RenderError, Rendered, Renderer, Sources},
     token::{Keys, Scope},
 };
@@ -67,15 +67,22 @@ const MARKS_MAX: usize = 50_000;
 
 /// Where keywords stand in papers: many readers have the same keyword and get the same papers.
 #[derive(Debug, Default)]
-pub struct KnownMarks(Mutex<HashMap<(VersionedId, Term), MarkedPaper>>);
+pub struct KnownMarks(Mutex<Known>);
 
-/// A paper's text and where a keyword stands in it.
-type MarkedPaper = (Arc<Paper>, Marks);
+#[derive(Debug, Default)]
+struct Known {
+    papers: HashMap<VersionedId, MarkedPaper>,
+    /// Pairs of paper and keyword.
+    n_marks: usize,
+}
+
+/// A paper's text and where each keyword stands in it.
+type MarkedPaper = (Arc<Paper>, HashMap<Term, Marks>);
 
 impl KnownMarks {
     /// Where any of `terms` stands in a paper; `find` finds each of them.
     fn of(&self, paper: &Arc<Paper>, terms: &[&Term], find: impl Fn(&Paper) -> Vec<Marks>) -> Marks {
-        let key = |term: &Term| (paper.versioned_id(), term.clone());
+        let id = paper.versioned_id();
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = Marks::default();
         let mut add = |marks: &Marks| {
@@ -84,23 +91,26 @@ impl KnownMarks {
         };
         let is_known = {
             let known = lock();
-            let known = terms
-                .iter()
-                .map(|term| known.get(&key(term)).filter(|(of, _)| of == paper));
-            let known: Option<Vec<_>> = known.collect();
-            known
-                .map(|known| known.into_iter().for_each(|(_, marks)| add(marks)))
-                .is_some()
+            let of_paper = known.papers.get(&id).filter(|(of, _)| of == paper);
+            let known: Option<Vec<&Marks>> =
+                of_paper.and_then(|(_, marks)| terms.iter().map(|term| marks.get(*term)).collect());
+            known.map(|known| known.into_iter().for_each(&mut add)).is_some()
         };
         if !is_known {
             let found = find(paper);
             let mut known = lock();
-            if known.len() >= MARKS_MAX {
-                known.clear();
+            if known.n_marks >= MARKS_MAX {
+                *known = Known::default();
+            }
+            known.n_marks += terms.len();
+            let fresh = || (Arc::clone(paper), HashMap::new());
+            let of_paper = known.papers.entry(id).or_insert_with(fresh);
+            if of_paper.0 != *paper {
+                *of_paper = fresh();
             }
             for (term, marks) in terms.iter().zip(found) {
                 add(&marks);
-                known.insert(key(term), (Arc::clone(paper), marks));
+                of_paper.1.insert((*term).clone(), marks);
             }
         }
         all
@@ -142,7 +152,11 @@ pub enum ComposeError {
 impl Composer {
     /// Composes one digest. Pure: the same record and papers give the same bytes.
     pub fn compose(&self, record: &DigestRecord, message_id: &str, papers: &Papers) -> Result<Composed, ComposeError> {
-        if let Some(missing) = record.papers().map(versioned).find(|id| !papers.contains_key(id)) {
+        if let Some(missing) = record
+            .papers()
+            .map(PaperRecord::versioned_id)
+            .find(|id| !papers.contains_key(id))
+        {
             return Err(ComposeError::PaperMissing(missing));
         }
         let links = self.links(record);
@@ -340,13 +354,6 @@ fn with_landmark(mut html: String) -> String {
         html.insert_str(begin, "\n<main>");
     }
     html
-}
-
-fn versioned(paper: &crate::model::PaperRecord) -> VersionedId {
-    VersionedId {
-        id: paper.id.clone(),
-        version: paper.version,
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -9,6 +9,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
+use memchr::{memchr, memchr_iter, memmem};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair as RsaKeyPair;
@@ -316,7 +317,10 @@ fn relaxed_body(body: &[u8]) -> Vec<u8> {
     let mut canonical = Vec::with_capacity(body.len());
     let mut n_empty = 0;
     let text = body.strip_suffix(b"\r\n").unwrap_or(body);
-    for line in text.split(|byte| *byte == b'\n') {
+    let mut begin = 0;
+    for line_end in memchr_iter(b'\n', text).chain([text.len()]) {
+        let line = &text[begin..line_end];
+        begin = line_end + 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let end = line
             .iter()
@@ -328,8 +332,15 @@ fn relaxed_body(body: &[u8]) -> Vec<u8> {
         }
         canonical.extend(b"\r\n".repeat(n_empty));
         n_empty = 0;
+        let line = &line[..end];
+        if memchr(b'\t', line).is_none() && memmem::find(line, b"  ").is_none() {
+            // Nothing to reduce, as in most lines.
+            canonical.extend_from_slice(line);
+            canonical.extend_from_slice(b"\r\n");
+            continue;
+        }
         let mut in_space = false;
-        for &byte in &line[..end] {
+        for &byte in line {
             let space = matches!(byte, b' ' | b'\t');
             if !space {
                 canonical.push(byte);

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ArxivId, CoverageNote, SubscriberId, Term, WorkerId};
+use super::{ArxivId, CoverageNote, SubscriberId, Term, VersionedId, WorkerId};
 
 /// One digest: a subscriber and a number that is given once, when the digest is enqueued.
 ///
@@ -72,6 +72,16 @@ pub struct PaperRecord {
     /// What that replacement changed; `None` where the text that the subscriber got is not known any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+}
+
+impl PaperRecord {
+    /// The paper and the version whose text is shown.
+    pub fn versioned_id(&self) -> VersionedId {
+        VersionedId {
+            id: self.id.clone(),
+            version: self.version,
+        }
+    }
 }
 
 /// What is different in a later version of a paper, as against the version that the subscriber got.

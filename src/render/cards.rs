@@ -1,6 +1,6 @@
 //! The papers of a mail: sections, cards and new versions.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use minijinja::{Value, value::Serde};
@@ -18,7 +18,7 @@ use super::{
     view::{Action, KEYWORD_CHARS_MAX, TAG_CHARS_MAX},
     words::{Days, count, thousands},
 };
-use crate::model::{ArxivId, Changes, DigestKind, DigestRecord, Paper, PaperRecord, SectionRecord, Shown, VersionedId};
+use crate::model::{ArxivId, Changes, DigestKind, DigestRecord, Paper, PaperRecord, SectionRecord, Shown};
 
 /// Bounds of single texts, in characters: nothing that a feed says can fill a mail.
 const TITLE_CHARS_MAX: usize = 400;
@@ -29,6 +29,8 @@ const JOURNAL_CHARS_MAX: usize = 160;
 /// Bounds of lists, in entries; the rest is counted.
 const ALSO_MAX: usize = 3;
 const CATEGORIES_MAX: usize = 8;
+/// What a keyword is called that the record does not name.
+const OTHER: &str = "other";
 
 #[derive(Debug, Serialize)]
 pub(super) struct Section {
@@ -84,20 +86,36 @@ pub(super) struct Cuts {
 
 /// Makes the cards of one mail.
 pub(super) struct Builder<'a> {
-    pub(super) record: &'a DigestRecord,
-    pub(super) sources: &'a Sources<'a>,
-    pub(super) settings: &'a Settings,
-    pub(super) days: Days,
-    pub(super) kept: &'a KeptCards,
+    record: &'a DigestRecord,
+    sources: &'a Sources<'a>,
+    settings: &'a Settings,
+    days: Days,
+    kept: &'a KeptCards,
+    /// The record's keywords as they are named beside a paper of another one.
+    tags: Vec<String>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        record: &'a DigestRecord,
+        sources: &'a Sources<'a>,
+        settings: &'a Settings,
+        days: Days,
+        kept: &'a KeptCards,
+    ) -> Self {
+        let tags = record.keywords.iter().map(|(heading, _)| named(heading, TAG_CHARS_MAX));
+        Self {
+            record,
+            sources,
+            settings,
+            days,
+            kept,
+            tags: tags.collect(),
+        }
+    }
+
     fn paper(&self, paper: &PaperRecord) -> Arc<Paper> {
-        let id = VersionedId {
-            id: paper.id.clone(),
-            version: paper.version,
-        };
-        (self.sources.papers)(&id).unwrap_or_else(|| Arc::new(textless(&paper.id, paper.version)))
+        (self.sources.papers)(&paper.versioned_id()).unwrap_or_else(|| Arc::new(textless(&paper.id, paper.version)))
     }
 
     /// The line that a mailbox shows beside the subject: the first paper, since the subject has the count.
@@ -143,7 +161,7 @@ impl Builder<'_> {
             parts.push(format!("{} waiting", thousands(section.n_waiting)));
         }
         Some(Section {
-            name: self.keyword(section.keyword, KEYWORD_CHARS_MAX),
+            name: self.keyword(section.keyword),
             count: unbroken(parts.join(", ")),
             cards: cards.iter().map(|card| card.value.clone()).collect(),
         })
@@ -165,9 +183,7 @@ impl Builder<'_> {
             day: paper.submitted.map(|at| unbroken(self.days.short(at))),
             also: self.also(&record.also),
         };
-        let made = self
-            .kept
-            .get(key.clone(), &paper, |number| self.make(number, &key, &paper));
+        let made = self.kept.get(key, &paper, |number, key| self.make(number, key, &paper));
         cuts.n_title_only += usize::from(made.title_only && self.settings.abstracts > record.shown);
         cuts.n_shortened += usize::from(made.is_shortened && self.settings.abstracts == Shown::Full);
         made
@@ -278,11 +294,9 @@ impl Builder<'_> {
         }
     }
 
-    fn keyword(&self, index: u16, chars_max: usize) -> String {
-        self.record
-            .keywords
-            .get(usize::from(index))
-            .map_or_else(|| "other".to_owned(), |(heading, _)| isolate(clip(heading, chars_max)))
+    fn keyword(&self, index: u16) -> String {
+        let keyword = self.record.keywords.get(usize::from(index));
+        keyword.map_or_else(|| OTHER.to_owned(), |(heading, _)| named(heading, KEYWORD_CHARS_MAX))
     }
 
     fn also(&self, indexes: &[u16]) -> Option<String> {
@@ -291,16 +305,19 @@ impl Builder<'_> {
         } else {
             ALSO_MAX
         };
-        let mut names: Vec<String> = indexes[..named]
-            .iter()
-            .map(|index| self.keyword(*index, TAG_CHARS_MAX))
-            .collect();
+        let tag = |index: &u16| self.tags.get(usize::from(*index)).map_or(OTHER, String::as_str);
+        let mut names: Vec<Cow<'_, str>> = indexes[..named].iter().map(|index| tag(index).into()).collect();
         if indexes.len() > named {
-            names.push(format!("{} more", thousands(indexes.len() - named)));
+            names.push(format!("{} more", thousands(indexes.len() - named)).into());
         }
         let tag = format!("also: {}", names.join(", "));
         (!names.is_empty()).then(|| unbroken(tag))
     }
+}
+
+/// A keyword as a mail names it.
+fn named(heading: &str, chars_max: usize) -> String {
+    isolate(clip(heading, chars_max))
 }
 
 /// What a new version changed, in words.

@@ -28,6 +28,9 @@ pub fn line(text: &str) -> String {
 /// The length in bytes of the longest beginning of at most `chars_max` characters that cuts no visible character in
 /// half. A visible character that is longer than that by itself (hundreds of accents on one letter) is cut after all.
 pub(super) fn fitting(text: &str, chars_max: usize) -> usize {
+    if text.len() <= chars_max {
+        return text.len();
+    }
     let mut n_chars = 0;
     for (start, grapheme) in text.grapheme_indices(true) {
         n_chars += grapheme.chars().count();

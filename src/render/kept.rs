@@ -11,7 +11,10 @@ use std::{
     },
 };
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, value::Rest};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, State, Value,
+    value::{Rest, ValueKind},
+};
 
 use super::{
     Marks,
@@ -55,19 +58,26 @@ pub(super) struct KeptCards {
     cards: Mutex<HashMap<CardKey, Kept>>,
 }
 
-/// How many cards this process has made: no two have one number, whatever templates they meet.
-static N_MADE: AtomicU64 = AtomicU64::new(0);
+/// The numbers of what is no card and never changes: the two palettes.
+pub(super) const CONSTANTS: [u64; 2] = [0, 1];
+/// The next card's number: no two have the same, whatever templates they meet.
+static N_MADE: AtomicU64 = AtomicU64::new(CONSTANTS.len() as u64);
 
 impl KeptCards {
     /// The kept card of this paper, or what `make` makes of a number that no other card has.
-    pub(super) fn get(&self, key: CardKey, paper: &Arc<Paper>, make: impl FnOnce(u64) -> MadeCard) -> Arc<MadeCard> {
+    pub(super) fn get(
+        &self,
+        key: CardKey,
+        paper: &Arc<Paper>,
+        make: impl FnOnce(u64, &CardKey) -> MadeCard,
+    ) -> Arc<MadeCard> {
         let lock = || self.cards.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, card)) = lock().get(&key)
             && (Arc::ptr_eq(of, paper) || of == paper)
         {
             return Arc::clone(card);
         }
-        let card = Arc::new(make(N_MADE.fetch_add(1, Ordering::Relaxed)));
+        let card = Arc::new(make(N_MADE.fetch_add(1, Ordering::Relaxed), &key));
         let mut cards = lock();
         if cards.len() >= CARDS_MAX {
             cards.clear();
@@ -92,8 +102,8 @@ struct Shared {
     is_making: bool,
 }
 
-/// Gives templates `kept(macro, paper, …)`: what the macro makes of a card with a `number`, made once for all mails. The
-/// macro may depend on its arguments only, of which those that are true or false may differ.
+/// Gives templates `kept(macro, paper, …)`: what the macro makes of a card or a palette, which have a `number`, made once
+/// for all mails. The macro may depend on its arguments only, of which those that are true or false may differ.
 pub(super) fn remember(env: &mut Environment<'_>) {
     let renderings: Mutex<HashMap<RenderingKey, Arc<Rendering>>> = Mutex::default();
     env.add_function(
@@ -107,7 +117,8 @@ pub(super) fn remember(env: &mut Environment<'_>) {
             };
             let is_html = matches!(state.auto_escape(), AutoEscape::Html);
             let name = made_by.get_attr("name")?.to_string();
-            let words = args.iter().filter_map(|arg| bool::try_from(arg.clone()).ok()).collect();
+            let words = args.iter().filter(|arg| arg.kind() == ValueKind::Bool);
+            let words = words.map(Value::is_true).collect();
             let key = (is_html, name, number, words);
             let lock = || renderings.lock().unwrap_or_else(PoisonError::into_inner);
             let known = lock().get(&key).cloned();

@@ -2,9 +2,13 @@
 
 use serde::Serialize;
 
+use super::kept::CONSTANTS;
+
 /// One scheme's colours as `#rrggbb` (hexadecimal only: Gmail drops whole style attributes over other notations).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Scheme {
+    /// Tells templates that it is always the same (see [`super::kept::remember`]).
+    pub(super) number: u64,
     /// The page.
     pub(super) ground: &'static str,
     /// Running text and headings.
@@ -41,6 +45,7 @@ pub(super) struct Scheme {
 
 /// On white.
 pub(super) const LIGHT: Scheme = Scheme {
+    number: CONSTANTS[0],
     ground: "#ffffff",
     ink: "#1b2026",
     muted: "#55606b",
@@ -61,6 +66,7 @@ pub(super) const LIGHT: Scheme = Scheme {
 
 /// Where the reader's client says that it is dark and lets us choose.
 pub(super) const DARK: Scheme = Scheme {
+    number: CONSTANTS[1],
     ground: "#13171c",
     ink: "#e3e7eb",
     muted: "#a4afba",

@@ -92,13 +92,7 @@ impl Page {
     ) -> Self {
         let days = Days::new(record.frozen_at, &record.zone);
         let mut cuts = Cuts::default();
-        let builder = Builder {
-            record,
-            sources,
-            settings,
-            days,
-            kept,
-        };
+        let builder = Builder::new(record, sources, settings, days, kept);
         let sections: Vec<Section> = record
             .sections
             .iter()

@@ -164,13 +164,8 @@ fn papers_values(
     settings: &Settings,
     kept: &KeptCards,
 ) -> Value {
-    let builder = Builder {
-        record,
-        sources,
-        settings,
-        days: Days::new(record.frozen_at, &record.zone),
-        kept,
-    };
+    let days = Days::new(record.frozen_at, &record.zone);
+    let builder = Builder::new(record, sources, settings, days, kept);
     let mut cuts = Cuts::default();
     let listing = Listing {
         sections: record

@@ -15,7 +15,7 @@ use ring::digest::{Context as Hash, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned};
-use crate::model::{OutboxEntry, Paper, SubscriberState, VersionedId};
+use crate::model::{OutboxEntry, Paper, PaperRecord, SubscriberState, VersionedId};
 
 /// The form of the lines. A change that an older program cannot read takes the next number.
 const FORMAT: u32 = 1;
@@ -114,10 +114,7 @@ pub async fn export(store: &dyn Store, now: DateTime<Utc>, out: &mut (dyn Write 
     let mut older: BTreeSet<VersionedId> = entries
         .iter()
         .flat_map(|entry| entry.value.digest.papers())
-        .map(|paper| VersionedId {
-            id: paper.id.clone(),
-            version: paper.version,
-        })
+        .map(PaperRecord::versioned_id)
         .collect();
     let subscribers = store.subscriber_ids().await?;
     for chunk in subscribers.chunks(SUBSCRIBERS_TOGETHER) {

@@ -61,8 +61,23 @@ fn same<T: fmt::Debug + PartialEq>(
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/src/mutations.rs"]
+mod mutations;
+
+#[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
+
+    use super::{comes_back, mutations};
+
+    #[test]
+    fn changed_seeds_of_stored_records_are_refused_or_come_back() {
+        mutations::run("record", 10_000, |case| {
+            if let Some((kind, body)) = case.split_first() {
+                comes_back(*kind, body);
+            }
+        });
+    }
 
     #[test]
     fn the_seeds_of_stored_records_come_back() {
@@ -71,7 +86,7 @@ mod tests {
         for seed in fs::read_dir(folder).unwrap() {
             let path = seed.unwrap().path();
             let seed = fs::read(&path).unwrap();
-            assert!(super::comes_back(seed[0], &seed[1..]), "{} is refused", path.display());
+            assert!(comes_back(seed[0], &seed[1..]), "{} is refused", path.display());
             n_seeds += 1;
         }
         assert!(n_seeds >= 6, "only {n_seeds} seeds");

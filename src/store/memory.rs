@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, StoredPaper, Versioned};
 use crate::model::{
-    ArxivId, DigestId, LeaseEnd, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId,
+    ArxivId, DigestId, LeaseEnd, OutboxEntry, Paper, PaperRecord, SubscriberId, SubscriberState, VersionedId, WorkerId,
 };
 
 /// How many papers or subscribers a copy asks for at a time.
@@ -58,10 +58,7 @@ impl MemoryStore {
             }
         }
         for entry in store.entries(&EntryFilter::default()).await? {
-            named.extend(entry.value.digest.papers().map(|paper| VersionedId {
-                id: paper.id.clone(),
-                version: paper.version,
-            }));
+            named.extend(entry.value.digest.papers().map(PaperRecord::versioned_id));
             state.entries.insert(entry.value.digest.id.clone(), entry);
         }
         let named: Vec<_> = named.into_iter().collect();

@@ -14,8 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     clock::{Clock as _, SystemClock},
     model::{
-        ArxivId, DigestId, DigestRecord, EntryState, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId,
-        WorkerId,
+        ArxivId, DigestId, DigestRecord, EntryState, OutboxEntry, Paper, PaperRecord, SubscriberId, SubscriberState,
+        VersionedId, WorkerId,
     },
 };
 
@@ -245,6 +245,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// batch is a conflict. A caller that stops waiting does not stop the writing.
     async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
+    /// Writes a batch as [`Store::commit`] does, so that everybody sees it and a killed process keeps it, but need not
+    /// wait for the disk: it is durable with the next commit, or a moment later. A power cut until then takes it
+    /// as if it had never been written, and with it all that was written after it.
+    ///
+    /// For what may be done again after a power cut: an outcome, as long as the next message of the same courier waits
+    /// for a commit.
+    async fn commit_soon(&self, batch: Batch) -> Result<(), StoreError> {
+        self.commit(batch).await
+    }
+
     /// The states of the given subscribers in the given order; a new state at revision 0 for one not stored yet.
     async fn subscribers(&self, ids: &[SubscriberId]) -> Result<Vec<Versioned<SubscriberState>>, StoreError>;
 
@@ -321,17 +331,19 @@ pub async fn papers_of(
     store: &dyn Store,
     record: &DigestRecord,
 ) -> Result<HashMap<VersionedId, Arc<Paper>>, StoreError> {
-    let ids: Vec<VersionedId> = record
-        .papers()
-        .map(|paper| VersionedId {
-            id: paper.id.clone(),
-            version: paper.version,
-        })
-        .collect();
-    let stored = store.papers(&ids).await?;
+    let ids: Vec<VersionedId> = record.papers().map(PaperRecord::versioned_id).collect();
+    papers_by_id(store, &ids).await
+}
+
+/// The stored text of papers; what is not stored any more is left out.
+pub async fn papers_by_id(
+    store: &dyn Store,
+    ids: &[VersionedId],
+) -> Result<HashMap<VersionedId, Arc<Paper>>, StoreError> {
+    let stored = store.papers(ids).await?;
     Ok(ids
-        .into_iter()
+        .iter()
         .zip(stored)
-        .filter_map(|(id, stored)| Some((id, Arc::new(stored?.paper))))
+        .filter_map(|(id, stored)| Some((id.clone(), Arc::new(stored?.paper))))
         .collect())
 }

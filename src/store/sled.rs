@@ -1,7 +1,7 @@
 //! The store of one machine: a sled database that one thread owns.
 //!
-//! sled 0.34 needs care (each point was measured): its `flush` is no fsync, so every commit ends with
-//! `fdatasync` on the file; values must be small (see `schema`); half-written snapshots keep it from opening;
+//! sled 0.34 needs care (each point was measured): its `flush` is no fsync, so a commit is answered only after
+//! `fdatasync` on the file, one for all commits that wait by then; values must be small (see `schema`); half-written snapshots keep it from opening;
 //! a damaged log makes it panic; after an error its handle must not be used again, and whoever waited for what could
 //! not be written may wait for ever. So every call runs as a closure on the owner thread, where a panic is caught, its
 //! answer is waited for within a limit, and the first failure of the database makes the store refuse everything after it.
@@ -16,7 +16,7 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -43,6 +43,10 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How long an answer of the database is waited for. Reading all of a large state takes some seconds; a disk that does
 /// not answer within this time has failed, and systemd starts the service anew.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long what need not wait for the disk is left to a commit that does.
+const DURABLE_SOON: Duration = Duration::from_millis(20);
+/// How many calls are answered together at most.
+const GROUP_MAX: usize = 64;
 /// How often it is looked whether the database is closed.
 const CLOSE_POLL: Duration = Duration::from_millis(2);
 
@@ -83,7 +87,16 @@ pub struct SledStore {
     is_stuck: AtomicBool,
 }
 
-type Job = Box<dyn FnOnce(&mut Owner) + Send>;
+/// What the owner thread is to do. What it gives back answers the caller once all that was written is durable.
+type Job = Box<dyn FnOnce(&mut Owner) -> Option<Waiting> + Send>;
+type Waiting = Box<dyn FnOnce(&mut Owner) + Send>;
+
+/// When a caller whose verb wrote something gets its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    OnceDurable,
+    AtOnce,
+}
 
 impl SledStore {
     /// Opens the store in the folder `dir`, or creates it there.
@@ -129,9 +142,17 @@ impl SledStore {
         })
     }
 
-    /// Runs a verb on the owner thread.
+    /// Runs a verb on the owner thread; what it writes is durable before it is answered.
     async fn call<R: Send + 'static>(
         &self,
+        verb: impl FnOnce(&mut Tables) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.call_answered(Answered::OnceDurable, verb).await
+    }
+
+    async fn call_answered<R: Send + 'static>(
+        &self,
+        answered_when: Answered,
         verb: impl FnOnce(&mut Tables) -> Result<R, Fault> + Send + 'static,
     ) -> Result<R, StoreError> {
         let ended = || StoreError::Io {
@@ -152,8 +173,18 @@ impl SledStore {
         }
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |owner| {
-            // Nobody to tell: the caller stopped waiting. What was to be done is done all the same.
-            drop(answer.send(owner.run(verb)));
+            let n_before = owner.tables.n_commits();
+            let result = owner.run(verb);
+            let has_written = owner.tables.n_commits() > n_before;
+            if has_written && answered_when == Answered::OnceDurable {
+                return Some(Box::new(move |owner: &mut Owner| {
+                    let durable = owner.run(Tables::make_durable);
+                    // Nobody to tell: the caller stopped waiting. What was to be done is done all the same.
+                    drop(answer.send(durable.and(result)));
+                }));
+            }
+            drop(answer.send(result));
+            None
         });
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(job).map_err(|_| ended())?;
@@ -215,14 +246,45 @@ fn own(
     };
     // If the opener stopped waiting, the queue is closed too.
     drop(answer.send(Ok((opening.created, opening.repaired, opening.former_life))));
-    while let Ok(job) = queue.recv() {
-        job(&mut owner);
+    let mut behind_since = None;
+    while let Some(group) = next_jobs(&mut owner, queue, &mut behind_since) {
+        let waiting: Vec<Waiting> = group.into_iter().filter_map(|job| job(&mut owner)).collect();
+        for caller in waiting {
+            caller(&mut owner);
+        }
     }
+    // Nobody waits for it any more, and a failure was or will be told by whoever opens the store next.
+    drop(owner.run(Tables::make_durable));
     // sled first, then the lock: whoever waits for it finds the files at rest.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(owner))) {
         tracing::error!("closing the state panicked ({})", panic_text(&*panic));
     }
     drop(opening.lock);
+}
+
+/// What is to be done next: all that has been asked for by now. `None` once nobody can ask any more.
+fn next_jobs(owner: &mut Owner, queue: &mpsc::Receiver<Job>, behind_since: &mut Option<Instant>) -> Option<Vec<Job>> {
+    if !owner.tables.is_behind() || owner.failure.is_some() {
+        *behind_since = None;
+        return queue.recv().ok().map(|job| with_others(job, queue));
+    }
+    let since = *behind_since.get_or_insert_with(Instant::now);
+    match queue.recv_timeout(DURABLE_SOON.saturating_sub(since.elapsed())) {
+        Ok(job) => Some(with_others(job, queue)),
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            // A failure is kept, and told to whoever asks next.
+            drop(owner.run(Tables::make_durable));
+            *behind_since = None;
+            queue.recv().ok().map(|job| with_others(job, queue))
+        }
+    }
+}
+
+fn with_others(job: Job, queue: &mpsc::Receiver<Job>) -> Vec<Job> {
+    let mut group = vec![job];
+    group.extend(queue.try_iter().take(GROUP_MAX - 1));
+    group
 }
 
 struct Owner {
@@ -293,6 +355,11 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 impl Store for SledStore {
     async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.call(move |tables| verbs::commit(tables, &batch)).await
+    }
+
+    async fn commit_soon(&self, batch: Batch) -> Result<(), StoreError> {
+        self.call_answered(Answered::AtOnce, move |tables| verbs::commit(tables, &batch))
+            .await
     }
 
     async fn subscribers(&self, ids: &[SubscriberId]) -> Result<Vec<Versioned<SubscriberState>>, StoreError> {

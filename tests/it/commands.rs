@@ -12,7 +12,7 @@ use crate::{
 const GUEST: &str = "tests/package/guest.sh";
 
 /// A line of shell in the documents, the file that runs it, and the words there that do.
-const RUN_BY: [(&str, &str, &str); 29] = [
+const RUN_BY: [(&str, &str, &str); 30] = [
     (
         ".ci/setup && cargo run --release -- demo",
         ".ci/run",
@@ -110,6 +110,11 @@ const RUN_BY: [(&str, &str, &str); 29] = [
         "cd /srv/daily-papers && paperroundctl export markdown > README.md && git add README.md && git commit --quiet --message 'Update papers' && git push --quiet",
         "tests/it/commands.rs",
         "fn a_page_is_published",
+    ),
+    (
+        "PAPERROUND_FUZZ_CASES=1000000 cargo test --profile bench --lib --test it fuzz -- --nocapture",
+        "fuzz/src/mutations.rs",
+        "number(\"PAPERROUND_FUZZ_CASES\"",
     ),
     ("fuzz/run", "fuzz/run", "cases=20000"),
     ("fuzz/run --cases 1000000", "fuzz/run", "--cases"),

@@ -1,4 +1,5 @@
-//! The seeds of the fuzz targets, through the same checks: what was once found stays mended, on every machine.
+//! The seeds of the fuzz targets, and cases made from them, through the same checks: what was once found stays mended, on
+//! every machine. How to run a million cases is said in `fuzz/README.md`.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail with it")]
 
@@ -7,6 +8,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 #[path = "../../fuzz/src/checks/mod.rs"]
 #[expect(unreachable_pub, reason = "the crate of the fuzzers exports them")]
 mod checks;
+#[path = "../../fuzz/src/mutations.rs"]
+mod mutations;
 
 /// Panics where a promise about these bytes is broken.
 type Check = fn(&[u8]);
@@ -39,6 +42,28 @@ fn every_seed_passes_its_check() {
     }
     let n_targets = fs::read_dir(fuzz.join("fuzz_targets")).unwrap().count();
     assert_eq!(n_targets, TARGETS.len() + 1, "a target is not replayed");
+}
+
+/// A test for each target, so that they run beside each other, with as many cases as take a few seconds unoptimised.
+macro_rules! changed_seeds_pass {
+    ($($test:ident: $target:ident $n_cases:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            mutations::run(stringify!($target), $n_cases, checks::$target);
+        })*
+    };
+}
+
+changed_seeds_pass! {
+    changed_seeds_of_atom_pass: atom 3_000,
+    changed_seeds_of_bounce_pass: bounce 10_000,
+    changed_seeds_of_config_pass: config 800,
+    changed_seeds_of_oai_pass: oai 3_000,
+    changed_seeds_of_query_pass: query 600,
+    changed_seeds_of_reply_pass: reply 3_000,
+    changed_seeds_of_rss_pass: rss 3_000,
+    changed_seeds_of_tex_pass: tex 400,
+    changed_seeds_of_token_pass: token 10_000,
 }
 
 /// The fuzzers must read with the libraries that the program reads with.

@@ -25,6 +25,7 @@ mod recipients;
 mod recorded_cases;
 mod recovery_cases;
 mod report_cases;
+mod service_cases;
 mod smtp;
 mod version_cases;
 mod volume_cases;

@@ -3,8 +3,8 @@
     judge.py MAILS CONFIGURATIONS NODE_MODULES SCRATCH
 """
 
-import base64
 import email.utils
+import functools
 import json
 import pathlib
 import re
@@ -103,19 +103,29 @@ def through_postfix(raw):
     sys.exit("Postfix did not deliver; see its log:\n" + (LAB / "postfix.log").read_text()[-2000:])
 
 
-def spam(raw):
-    """The score, and each rule's share."""
+def spam(files):
+    """The score of each mail, and each rule's share; one start for all, since reading the rules takes longest."""
     received = (
         f"Return-Path: <{ENVELOPE}>\n"
         f"Received: from mail.example.org (mail.example.org [{RELAY_IP}])\n"
         "\tby mx.example.net (Postfix) with ESMTPS id 4XYZ12345\n"
         f"\tfor <ana@example.net>; {email.utils.formatdate(time.time())}\n"
     )
+    arrived = [LAB / f"{file.stem}.arrived" for file in files]
+    for file, copy in zip(files, arrived):
+        copy.write_bytes(received.encode() + file.read_bytes().replace(b"\r\n", b"\n"))
     result = run(
         "spamassassin", "-t", "-C", "/usr/share/spamassassin", "--siteconfigpath=/etc/spamassassin",
-        f"--prefspath={CONFIG / 'spamassassin.cf'}", data=received.encode() + raw.replace(b"\r\n", b"\n"),
+        f"--prefspath={CONFIG / 'spamassassin.cf'}", *map(str, arrived),
     )
-    answer = result.stdout.decode(errors="replace")
+    # A mail comes out with a header in front of it and an analysis behind it.
+    answers = re.split(r"^X-Spam-Checker-Version: ", result.stdout.decode(errors="replace"), flags=re.M)[1:]
+    if len(answers) != len(files):
+        sys.exit(f"SpamAssassin judged {len(answers)} of {len(files)} mails: {result.stderr.decode(errors='replace')}")
+    return dict(zip(files, map(score_and_rules, answers)))
+
+
+def score_and_rules(answer):
     score = float(re.search(r"X-Spam-Status: .*?score=(-?[\d.]+)", answer, re.S).group(1))
     analysis = answer[answer.rindex("Content analysis details"):]
     rules = {name: float(points) for points, name in re.findall(r"^\s*(-?\d+\.\d+) ([A-Z][A-Z0-9_]+)", analysis, re.M)}
@@ -155,12 +165,13 @@ def counted(score, rules):
     return f"{score} (" + " ".join(f"{rule}={points}" for rule, points in sorted(rules.items()) if points) + ")"
 
 
+plain = MAILS / "spoilt-text.eml"
+judged = spam([*whole, plain])
 for file in whole:
-    found = spam(file.read_bytes())
+    found = judged[file]
     note(f"check_15 SpamAssassin of {file.stem}", is_clean(file.stem, *found), counted(*found))
-found = spam((MAILS / "spoilt-text.eml").read_bytes())
+found = judged[plain]
 note("check_15 SpamAssassin refuses spoilt-text", not is_clean("spoilt-text", *found), counted(*found))
-
 
 
 def by_vnu(files):
@@ -186,28 +197,31 @@ for what, judge in (("vnu", by_vnu), ("html-validate", by_html_validate)):
     note(f"check_16 {what} refuses a spoilt page", bool(errors), f"{len(errors)} errors")
 
 
-def chromium(*arguments):
-    return run(
-        browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
-        f"--user-data-dir={LAB / 'browser'}", *arguments,
-    )
+class Browser:
+    """One Chromium for all pages; it is asked by a line and answers by one."""
 
+    def __init__(self, program):
+        command = ["node", str(CONFIG / "look.mjs"), program, str(NODE)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-def in_frames(page, sizes, tell):
-    """What a script says of a page in frames of these widths and heights; a window itself is never narrower than 500."""
-    source = page.replace("&", "&amp;").replace('"', "&quot;")
-    frames = "".join(f'<iframe width="{width}" height="{height}" srcdoc="{source}"></iframe>' for width, height in sizes)
-    file = LAB / "frames.html"
-    script = f"onload=()=>document.documentElement.dataset.told=btoa(unescape(encodeURIComponent(JSON.stringify(({tell})([...document.querySelectorAll('iframe')].map(f=>f.contentDocument))))))"
-    file.write_text(f"<!DOCTYPE html><style>iframe{{border:0}}</style>{frames}<script>{script}</script>")
-    dom = chromium("--window-size=900,1800", "--dump-dom", f"file://{file}").stdout.decode(errors="replace")
-    told = re.search(r'data-told="([^"]+)"', dom)
-    return json.loads(base64.b64decode(told.group(1))) if told else []
+    def look(self, page, looks, scheme="light"):
+        """What a page looks like at each width and height, with a picture where there is one."""
+        file = LAB / "seen.html"
+        file.write_text(page)
+        looks = [dict(zip(("width", "height", "picture"), look)) for look in looks]
+        self.process.stdin.write(json.dumps({"page": str(file), "scheme": scheme, "looks": looks}) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline() or sys.exit("the browser has ended"))
+
+    def close(self):
+        self.process.stdin.close()
+        if self.process.wait(60) != 0:
+            sys.exit("the browser has failed")
 
 
 def widths(page):
     """How wide a page lays itself out in a window of each width, in pixels."""
-    return in_frames(page, [(width, 800) for width in WINDOWS], "all=>all.map(page=>page.documentElement.scrollWidth)")
+    return [seen["width"] for seen in browser.look(page, [(width, 800) for width in WINDOWS])]
 
 
 def bare(page):
@@ -218,24 +232,12 @@ def bare(page):
 WINDOWS = [320, 375, 800]
 HEIGHT = 6000
 # Light, dark by the page's own rules, and dark because the program turns the colours of a page that has none around.
-SCHEMES = {
-    "light": ((), lambda page: page),
-    "dark": (("--blink-settings=preferredColorScheme=0",), lambda page: page),
-    "forced dark": (("--force-dark-mode", "--enable-features=WebContentsForceDark"), bare),
-}
+SCHEMES = {"light": lambda page: page, "dark": lambda page: page, "forced dark": bare}
 # Between the darkest and the brightest pixel of a word; smoothing takes a little from the 4.5 of the colours.
 PIXEL_RATIO_MIN = 4.0
-# Where each word stands, as the browser lays it out. Blanks and the marks that isolate a direction have no ink, and a dot is
-# all edge.
-WORDS = r"""([page])=>{const all=[],walk=page.createTreeWalker(page.body,NodeFilter.SHOW_TEXT);
-while(walk.nextNode()){const node=walk.currentNode;
-for(const word of node.data.matchAll(/[^\s\u2066-\u2069]+/g)){
-if(!/[\p{L}\p{N}]/u.test(word[0]))continue;
-const range=page.createRange();range.setStart(node,word.index);range.setEnd(node,word.index+word[0].length);
-for(const r of range.getClientRects())if(r.width>2)all.push([r.left,r.top,r.right,r.bottom,word[0].slice(0,40)])}}
-return all}"""
 
 
+@functools.cache
 def luminance(colour):
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (value / 255 for value in colour[:3])]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -243,19 +245,18 @@ def luminance(colour):
 
 def unreadable(name, page, width, scheme):
     """How many words were looked at, and those that do not stand out from what is behind them."""
-    flags, change = SCHEMES[scheme]
-    file, picture = LAB / "seen.html", PICTURES / f"{name}-{width}-{scheme.replace(' ', '-')}.png"
-    file.write_text(change(page))
-    chromium(*flags, f"--window-size={width},{HEIGHT}", f"--screenshot={picture}", f"file://{file}")
-    words = in_frames(change(page), [(width, HEIGHT)], WORDS)
+    picture = PICTURES / f"{name}-{width}-{scheme.replace(' ', '-')}.png"
+    [seen] = browser.look(SCHEMES[scheme](page), [(width, HEIGHT, str(picture))], scheme)
     image = Image.open(picture).convert("RGB")
     pale, n_looked_at = [], 0
-    for left, top, right, bottom, text in words:
+    for left, top, right, bottom, text in seen["words"]:
         box = (max(0, int(left)), int(top), min(width, int(right) + 1), int(bottom) + 1)
         if bottom > HEIGHT or box[2] <= box[0]:
             continue
         n_looked_at += 1
-        shades = [luminance(colour) for _, colour in image.crop(box).getcolors(1 << 20)]
+        # Of as many colours as pixels at most: the table that is made for them costs more than the looking.
+        n_pixels = (box[2] - box[0]) * (box[3] - box[1])
+        shades = [luminance(colour) for _, colour in image.crop(box).getcolors(n_pixels)]
         ratio = (max(shades) + 0.05) / (min(shades) + 0.05)
         if ratio < PIXEL_RATIO_MIN:
             pale.append(f"{text!r} {ratio:.1f}")
@@ -263,7 +264,8 @@ def unreadable(name, page, width, scheme):
 
 
 LOOKED_AT = ["recorded-0", "recorded-12", "scripts", "hostile", "welcome", "notice"]
-if browser := shutil.which("chromium") or shutil.which("chromium-browser"):
+if program := shutil.which("chromium") or shutil.which("chromium-browser"):
+    browser = Browser(program)
     for file in pages:
         page = file.read_text()
         found, found_bare = widths(page), widths(bare(page))
@@ -286,6 +288,7 @@ if browser := shutil.which("chromium") or shutil.which("chromium-browser"):
         spoilt_page = page.replace("<h1", f'<p style="margin:0;{style}">Pale words</p><h1', 1)
         _, pale = unreadable("spoilt", spoilt_page, 375, scheme)
         note(f"check_24 {scheme} refuses a spoilt page", len(pale) == 2, f"unreadable: {pale}")
+    browser.close()
     print(f"pictures to look at: {PICTURES}")
 else:
     print("skipped check_24: chromium is absent")

@@ -306,6 +306,7 @@ fn finish(dir: &Path, now: DateTime<Utc>, db: ::sled::Db) -> Result<Finished, St
         );
         let writes = plan.into_writes();
         tables.apply(&writes).map_err(wrong)?;
+        tables.make_durable().map_err(wrong)?;
         sync_folder(Some(dir)).map_err(|error| io_error(dir, "written", &error))?;
     }
     let witness = create(&witness_path).map_err(unwritable)?;
@@ -321,6 +322,7 @@ fn finish(dir: &Path, now: DateTime<Utc>, db: ::sled::Db) -> Result<Finished, St
             LeaseEnd::Held => former_life.held.push(id),
         }
     }
+    tables.make_durable().map_err(wrong)?;
     Ok((tables, created, former_life, mend))
 }
 

@@ -73,7 +73,12 @@ async fn writes_until_it_is_killed() {
     let (mut n, mut revision) = read_numbered(&store).await;
     loop {
         n += 1;
-        store.commit(numbered(n, revision)).await.unwrap();
+        // A kill takes nothing of what need not wait for the disk either.
+        if n.is_multiple_of(2) {
+            store.commit_soon(numbered(n, revision)).await.unwrap();
+        } else {
+            store.commit(numbered(n, revision)).await.unwrap();
+        }
         revision += 1;
         // Not `println!`, which the test harness may hold back.
         let mut out = std::io::stdout().lock();
@@ -394,6 +399,52 @@ async fn after_a_failure_of_disk_or_database_everything_is_refused() {
         drop(store);
         assert_eq!(read_numbered(&open(&dir).await.unwrap().store).await.0, 1);
     }
+}
+
+#[tokio::test]
+async fn one_sync_serves_all_who_wait_and_who_need_not_wait_is_served_soon() {
+    let (_folder, dir) = closed_store(1).await;
+    let store = open(&dir).await.unwrap().store;
+    let is_behind = async || store.call(|tables| Ok(tables.is_behind())).await.unwrap();
+    let batch = |key: &str| Batch {
+        documents: vec![document(DocumentKind::Note, key, Some(json!(key)), 0)],
+        ..Batch::default()
+    };
+    // The owner is kept busy until five callers wait. The last of them asks before any is answered.
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel();
+    let busy = store.call(move |_| {
+        begin.send(()).unwrap();
+        released.recv().unwrap();
+        Ok(())
+    });
+    let others = async {
+        begun.await.unwrap();
+        let commits = futures_util::future::join_all(["a", "b", "c", "d"].map(|key| store.commit(batch(key))));
+        tokio::join!(commits, is_behind(), async {
+            // By then the others have asked.
+            tokio::task::yield_now().await;
+            release.send(()).unwrap();
+        })
+    };
+    let (busy, (commits, behind, ())) = tokio::join!(busy, others);
+    busy.unwrap();
+    commits.into_iter().collect::<Result<Vec<()>, _>>().unwrap();
+    assert!(behind, "all four were written before the first sync");
+    assert!(!is_behind().await);
+    // One that need not wait is answered before, and made durable by the next commit, or by the owner itself,
+    // however often it is asked something meanwhile.
+    store.commit_soon(batch("e")).await.unwrap();
+    store.commit(batch("f")).await.unwrap();
+    assert!(!is_behind().await);
+    store.commit_soon(batch("g")).await.unwrap();
+    while is_behind().await {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(store);
+    let store = open(&dir).await.unwrap().store;
+    let n_kept = store.documents(DocumentKind::Note).await.unwrap().len();
+    assert_eq!(n_kept, 1 + 7);
 }
 
 #[tokio::test]

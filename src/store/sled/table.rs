@@ -115,6 +115,8 @@ pub(super) struct Tables {
     /// Where the number of the last commit is noted beside sled; `None` until the store is known to be sound.
     witness: Option<File>,
     n_commits: u64,
+    /// How many of them surely are on the disk.
+    n_durable: u64,
     /// Where that is noted which must outlive the store.
     journal: Option<Journal>,
 }
@@ -128,6 +130,7 @@ impl Tables {
             db_file,
             witness: None,
             n_commits: 0,
+            n_durable: 0,
             journal: None,
         })
     }
@@ -140,6 +143,7 @@ impl Tables {
     pub(super) fn witness(&mut self, witness: File, n_commits: u64) {
         self.witness = Some(witness);
         self.n_commits = n_commits;
+        self.n_durable = n_commits;
     }
 
     /// Opens or begins a journal while these are paused; the one before is finished.
@@ -197,7 +201,28 @@ impl Tables {
         })
     }
 
-    /// Writes a plan as one transaction, durably.
+    /// How many commits there have been.
+    pub(super) fn n_commits(&self) -> u64 {
+        self.n_commits
+    }
+
+    /// Whether a power cut would take something that was written.
+    pub(super) fn is_behind(&self) -> bool {
+        self.n_durable < self.n_commits
+    }
+
+    /// Makes everything durable that was written: one sync for any number of commits.
+    pub(super) fn make_durable(&mut self) -> Result<(), Fault> {
+        if self.is_behind() {
+            self.db_file.sync_data().map_err(Fault::Sync)?;
+            self.n_durable = self.n_commits;
+            self.note_commit().map_err(Fault::Sync)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a plan as one transaction, which [`Tables::make_durable`] must follow. Until then it outlives the process,
+    /// since the system has it, but no power cut.
     pub(super) fn apply(&mut self, writes: &Writes) -> Result<(), Fault> {
         if writes.0.is_empty() {
             return Ok(());
@@ -221,9 +246,8 @@ impl Tables {
                 TransactionError::Abort(never) => match never {},
             })?;
         self.db.flush().map_err(Fault::writing)?;
-        self.db_file.sync_data().map_err(Fault::Sync)?;
         self.n_commits = n_commits;
-        self.note_commit().map_err(Fault::Sync)
+        Ok(())
     }
 
     /// Notes the number of the last commit beside sled, so that a lost end of sled's log is noticed at the next start.

@@ -59,7 +59,12 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) fn start(config: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(config, arguments).spawn().expect("the program starts");
+        Self::of(command(config, arguments))
+    }
+
+    /// The same of a command with more in its environment.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let mut stderr = child.stderr.take().expect("it is piped");
         let heard = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
         let kept = std::sync::Arc::clone(&heard);

@@ -99,7 +99,7 @@ async fn leaves_by_mail(setup: Setup) {
     let program = app.build().await;
     let status = admin::execute(&program, &Command::Status { json: false }).await.output;
     assert!(
-        status.contains("ana@example.net  Unsubscribed since 2026-02-10"),
+        status.contains("ana@example.net  unsubscribed since 2026-02-10"),
         "{status}"
     );
 }
