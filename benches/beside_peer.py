@@ -31,11 +31,12 @@ def main():
         bench = subprocess.run(
             ["cargo", "bench", "--locked", "--bench", "render", "--", "a_thousand"],
             cwd=project, env={**os.environ, "PAPERROUND_BENCH_FEED": str(feed)}, check=True, capture_output=True, text=True)
-    ours = float(re.search(r"^(\d+) digests of", bench.stdout, re.M).group(1))
+    ours = [float(rate) for rate in re.findall(r"^(\d+) digests of", bench.stdout, re.M)]
     peer_rate = max(theirs)
     print(bench.stdout)
-    print(f"peer: {peer_rate:.0f} digests per second; this program: {ours:.0f}; {ours / peer_rate:.1f} times")
-    sys.exit(ours < RATIO_MIN * peer_rate)
+    for rate, words in zip(ours, ("on one thread", "on all cores, as it sends")):
+        print(f"peer: {peer_rate:.0f} digests per second; this program: {rate:.0f} {words}; {rate / peer_rate:.1f} times")
+    sys.exit(max(ours) < RATIO_MIN * peer_rate)
 
 
 def measure_peer(peer, feed):

@@ -30,7 +30,7 @@ pub use self::{
 use crate::{
     clock::Clock,
     mail::{
-        compose::{Composed, Composer, Papers},
+        compose::{ComposeError, Composed, Composer, Papers},
         pace::Pace,
     },
     metrics::{self, Metrics},
@@ -238,7 +238,7 @@ async fn attempt(
     if n_missing > 0 {
         return wait_for_texts(ctx, entry, n_missing, turn).await;
     }
-    let handed_over = match ctx.composer.compose(&digest, &entry.value.message_id, &papers) {
+    let handed_over = match compose(ctx, &entry.value, papers).await {
         Ok(composed) => {
             fingerprint(ctx, &mut entry.value, &composed);
             hand_over(ctx, courier, turn, entry, state, &composed.bytes).await?
@@ -367,6 +367,24 @@ async fn hand_over(
         }
         entry.revision += 1;
         relay = next;
+    }
+}
+
+/// Makes the mail on a thread of its own, since the couriers share one and signing takes its time.
+async fn compose(ctx: &Context, entry: &OutboxEntry, papers: Papers) -> Result<Composed, ComposeError> {
+    let (composer, digest, message_id) = (
+        Arc::clone(&ctx.composer),
+        entry.digest.clone(),
+        entry.message_id.clone(),
+    );
+    let composing = tokio::task::spawn_blocking(move || composer.compose(&digest, &message_id, &papers));
+    match composing.await {
+        Ok(composed) => composed,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process is ending, and this task with it: the digest is none the worse.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr_iter, memchr2_iter};
+
 use super::fault::{Fault, SessionError};
 use crate::model::Stage;
 
@@ -58,28 +60,27 @@ impl<'a> Payload<'a> {
 
 /// Where the first CR or LF stands that is not part of a CRLF.
 fn bare_line_end(message: &[u8]) -> Option<usize> {
-    message.iter().enumerate().position(|(at, &byte)| match byte {
+    memchr2_iter(b'\r', b'\n', message).find(|&at| match message[at] {
         b'\r' => message.get(at + 1) != Some(&b'\n'),
-        b'\n' => at == 0 || message[at - 1] != b'\r',
-        _ => false,
+        _ => at == 0 || message[at - 1] != b'\r',
     })
 }
 
 /// Doubles the dot that begins a line, so that no line of the message is the final dot.
 fn stuff_dots(message: &[u8]) -> Cow<'_, [u8]> {
-    let begins_line = |at: usize| at == 0 || message[at - 1] == b'\n';
-    let is_stuffed = |at: usize| message[at] == b'.' && begins_line(at);
-    let n_dots = (0..message.len()).filter(|&at| is_stuffed(at)).count();
-    if n_dots == 0 {
+    let line_begins = [0].into_iter().chain(memchr_iter(b'\n', message).map(|at| at + 1));
+    let dots: Vec<usize> = line_begins.filter(|&at| message.get(at) == Some(&b'.')).collect();
+    if dots.is_empty() {
         return Cow::Borrowed(message);
     }
-    let mut stuffed = Vec::with_capacity(message.len() + n_dots);
-    for (at, &byte) in message.iter().enumerate() {
-        if is_stuffed(at) {
-            stuffed.push(b'.');
-        }
-        stuffed.push(byte);
+    let mut stuffed = Vec::with_capacity(message.len() + dots.len());
+    let mut copied = 0;
+    for dot in dots {
+        stuffed.extend_from_slice(&message[copied..dot]);
+        stuffed.push(b'.');
+        copied = dot;
     }
+    stuffed.extend_from_slice(&message[copied..]);
     Cow::Owned(stuffed)
 }
 

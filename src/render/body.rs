@@ -99,8 +99,10 @@ impl Body {
 
     /// Appends it in quoted-printable, with CRLF.
     pub fn write_quoted_printable(&self, out: &mut Vec<u8>) {
-        for piece in &self.0 {
-            out.extend_from_slice(piece.quoted_printable().as_bytes());
+        let pieces: Vec<Cow<'_, str>> = self.0.iter().map(Piece::quoted_printable).collect();
+        out.reserve(pieces.iter().map(|piece| piece.len()).sum());
+        for piece in pieces {
+            out.extend_from_slice(piece.as_bytes());
         }
     }
 
@@ -134,7 +136,9 @@ impl fmt::Display for Body {
 /// Gmail cut the mail.
 fn clean(text: &str) -> Cow<'_, str> {
     let is_clean = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
-    if text.chars().all(is_clean) {
+    // Most text is seen to be clean from its bytes: the controls beyond ASCII begin with C2.
+    let is_clean_byte = |byte: u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 0x80..=0xc1 | 0xc3..);
+    if text.bytes().all(is_clean_byte) || text.chars().all(is_clean) {
         return Cow::Borrowed(text);
     }
     let text = text.replace("\r\n", "\n").replace('\r', "\n");

@@ -128,7 +128,8 @@ async fn enqueue_one(
         });
         batch.entries.extend(digest.map(Versioned::new));
         batch.subscribers.push(state);
-        match ctx.store.commit(batch).await {
+        // Nothing of it leaves the machine before a lease is on the disk, and with it this.
+        match ctx.store.commit_soon(batch).await {
             Err(StoreError::Conflict(_)) => continue,
             done => done?,
         }

@@ -60,6 +60,8 @@ pub(super) struct Journal {
     file: File,
     /// Who is paused, as export and journal tell it so far.
     paused: Pauses,
+    /// A mail depends on something that may not be on the disk yet.
+    must_last: bool,
 }
 
 /// Until when each paused subscriber gets nothing.
@@ -83,13 +85,16 @@ impl Journal {
             }
         }
         file.sync_all()?;
-        Ok(Self { file, paused })
+        Ok(Self {
+            file,
+            paused,
+            must_last: false,
+        })
     }
 
-    /// Appends what a batch says. It is on the disk when this returns if a mail depends on it.
+    /// Appends what a batch says. If a mail depends on it, [`Journal::make_durable`] brings it to the disk.
     pub(super) fn note(&mut self, batch: &Batch) -> io::Result<()> {
         let mut text = Vec::new();
-        let mut must_last = false;
         for (paper, fetched) in &batch.papers {
             let line = Line::Paper {
                 paper: Box::new(paper.clone()),
@@ -101,7 +106,7 @@ impl Journal {
             let entry = &entry.value;
             let line = match &entry.state {
                 EntryState::Leased(lease) if lease.data_begun => {
-                    must_last = true;
+                    self.must_last = true;
                     Line::Begun {
                         entry: Box::new(entry.clone()),
                     }
@@ -120,7 +125,7 @@ impl Journal {
         }
         for document in &batch.documents {
             let document = &document.value;
-            must_last |= document.kind == DocumentKind::Suppression;
+            self.must_last |= document.kind == DocumentKind::Suppression;
             if matches!(document.kind, DocumentKind::Suppression | DocumentKind::Gate) {
                 let line = Line::Document {
                     kind: document.kind.as_str().to_owned(),
@@ -135,7 +140,7 @@ impl Journal {
             if self.paused.get(&subscriber).copied() == until {
                 continue;
             }
-            must_last = true;
+            self.must_last = true;
             match until {
                 Some(until) => _ = self.paused.insert(subscriber.clone(), until),
                 None => _ = self.paused.remove(&subscriber),
@@ -143,7 +148,7 @@ impl Journal {
             push(&mut text, &Line::Paused { subscriber, until })?;
         }
         for subscriber in &batch.subscribers_deleted {
-            must_last = true;
+            self.must_last = true;
             let subscriber = subscriber.clone();
             self.paused.remove(&subscriber);
             push(&mut text, &Line::Forgotten { subscriber })?;
@@ -151,8 +156,14 @@ impl Journal {
         if !text.is_empty() {
             self.file.write_all(&text)?;
         }
-        if must_last {
+        Ok(())
+    }
+
+    /// Waits until the disk has all on which a mail depends.
+    pub(super) fn make_durable(&mut self) -> io::Result<()> {
+        if self.must_last {
             self.file.sync_data()?;
+            self.must_last = false;
         }
         Ok(())
     }

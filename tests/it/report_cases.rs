@@ -1,10 +1,16 @@
 //! What the operator is told, outside the log.
 
+use std::sync::{Arc, Mutex};
+
 use chrono::TimeDelta;
 use paperround::{
     admin,
     app::Exit,
     clock::{Clock as _, SystemClock},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +18,7 @@ use crate::harness::{
     app::{Setup, TestApp},
     arxiv::{Answer, status},
     papers::paper,
+    smtp::{At, Script, say},
 };
 
 const ANA: &str = "ana@example.net";
@@ -128,4 +135,55 @@ async fn a_test_mail_shows_the_dialogue_and_the_reply() {
         reply.output
     );
     assert_eq!(app.mails().len(), 1);
+}
+
+/// The dead-man switch: called after a good run, silent after a bad one, and nobody's digest depends on it.
+#[tokio::test]
+async fn a_ping_follows_each_good_run_and_no_bad_one() {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has a free port");
+    let port = listener.local_addr().expect("it has an address").port();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&calls);
+    let monitor = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = [0; 4096];
+            let n = stream.read(&mut bytes).await.unwrap_or_default();
+            let line = String::from_utf8_lossy(&bytes[..n])
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            heard.lock().expect("no test panics with it").push(line);
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+            stream.write_all(answer.as_bytes()).await.expect("the caller reads");
+        }
+    });
+    let n_calls = || calls.lock().expect("no test panics with it").len();
+    let mut app = Setup::new()
+        .subscriber(ANA, &["graph neural network"])
+        .arxiv("retry_budget", "\"1s\"")
+        .section(&format!("[report]\nping = \"http://127.0.0.1:{port}/alive\""))
+        .start()
+        .await;
+    app.announce("2026-02-09", [paper("A graph neural network for molecules")]);
+    run_on(&mut app, "2026-02-10").await;
+    assert_eq!(*calls.lock().expect("no test panics with it"), ["GET /alive HTTP/1.1"]);
+    // A day without papers is a good one.
+    run_on(&mut app, "2026-02-11").await;
+    assert_eq!(n_calls(), 2);
+    app.arxiv.answers(|_| status(503));
+    run_on(&mut app, "2026-02-12").await;
+    app.arxiv.is_well();
+    app.announce("2026-02-12", [paper("A graph neural network for crystals")]);
+    app.smtp
+        .behaves(Script::default().fault(At::Rcpt, say("451 4.7.1 later")));
+    run_on(&mut app, "2026-02-13").await;
+    assert_eq!(n_calls(), 2);
+    monitor.abort();
+    let _aborted = monitor.await;
+    app.smtp.behaves(Script::default());
+    run_on(&mut app, "2026-02-16").await;
+    assert_eq!(app.papers_of(ANA).len(), 2, "although nobody answers the call");
 }

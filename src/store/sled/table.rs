@@ -148,6 +148,9 @@ impl Tables {
 
     /// Opens or begins a journal while these are paused; the one before is finished.
     pub(super) fn begin_journal(&mut self, path: &Path, paused: Pauses) -> Result<(), Fault> {
+        if let Some(finished) = &mut self.journal {
+            finished.make_durable().map_err(Fault::Sync)?;
+        }
         self.journal = Some(Journal::open(path, paused).map_err(Fault::Sync)?);
         Ok(())
     }
@@ -214,6 +217,9 @@ impl Tables {
     /// Makes everything durable that was written: one sync for any number of commits.
     pub(super) fn make_durable(&mut self) -> Result<(), Fault> {
         if self.is_behind() {
+            if let Some(journal) = &mut self.journal {
+                journal.make_durable().map_err(Fault::Sync)?;
+            }
             self.db_file.sync_data().map_err(Fault::Sync)?;
             self.n_durable = self.n_commits;
             self.note_commit().map_err(Fault::Sync)?;
