@@ -16,7 +16,7 @@ const DAY: &str = "2026-02-11";
 const NOW: &str = "2026-02-11T07:00:00Z";
 
 #[tokio::test]
-async fn a_list_is_read_over_its_tokens_and_begun_anew_when_one_expires() {
+async fn a_list_is_read_over_its_tokens_and_begun_anew_whenever_one_expires() {
     let dir = tempfile::tempdir().expect("a folder");
     let n_expired = Mutex::new(0);
     let arxiv = Arxiv::start(Box::new(move |_, arguments| {
@@ -29,7 +29,7 @@ async fn a_list_is_read_over_its_tokens_and_begun_anew_when_one_expires() {
             "a%26b" if arguments.len() == 2 => {
                 let mut n_expired = n_expired.lock().expect("nothing panics");
                 *n_expired += 1;
-                if *n_expired == 1 {
+                if *n_expired <= 2 {
                     return oai("<error code='badResumptionToken'>expired</error>", DAY);
                 }
                 list(
@@ -49,14 +49,14 @@ async fn a_list_is_read_over_its_tokens_and_begun_anew_when_one_expires() {
     let report = service.fetch().await;
     assert!(report.incomplete.is_empty(), "{:?}", report.incomplete);
     assert_eq!(service.recorded().await, ["2602.00011", "2602.00012"]);
-    // Every set once, and the one with the expired token a second time; nothing was asked of the query API.
+    // Every set once, and the one whose token expired twice more; nothing was asked of the query API.
     assert_eq!(
         (
             arxiv.n_asked("set="),
             arxiv.n_asked("set=cs:cs:LG"),
             arxiv.n_asked("/api")
         ),
-        (156, 2, 0)
+        (157, 3, 0)
     );
     assert_eq!(arxiv.n_asked("until="), 0);
     assert!(report.current);
@@ -64,10 +64,10 @@ async fn a_list_is_read_over_its_tokens_and_begun_anew_when_one_expires() {
     service.clock.set(at("2026-02-11T07:30:00Z"));
     let report = service.fetch().await;
     assert!(report.incomplete.is_empty() && report.current);
-    assert_eq!(arxiv.n_asked("set="), 156);
+    assert_eq!(arxiv.n_asked("set="), 157);
     service.clock.set(at("2026-02-12T07:00:00Z"));
     service.fetch().await;
-    assert_eq!(arxiv.n_asked("set="), 311);
+    assert_eq!(arxiv.n_asked("set="), 312);
 }
 
 #[tokio::test]
@@ -636,4 +636,25 @@ async fn a_change_of_source_reaches_behind_the_oldest_incomplete_keyword() {
         "{:?}",
         arxiv.requests.lock()
     );
+}
+
+#[tokio::test]
+async fn what_is_incomplete_stays_so_since_then_over_a_change_of_source() {
+    for sources in [["query", "harvest"], ["harvest", "query"]] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let arxiv = Arxiv::start(Box::new(|_, _| (503, String::new()))).await;
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        for (source, now) in sources.into_iter().zip([NOW, "2026-02-12T07:00:00Z"]) {
+            let service = Service::on(
+                Arc::clone(&store),
+                dir.path(),
+                &arxiv.base,
+                source,
+                "keywords = [\"DARTS\"]\ncategories = [\"cs.LG\"]",
+                now,
+            );
+            let report = service.fetch().await;
+            assert_eq!(report.incomplete[0].since, at(NOW), "{sources:?}");
+        }
+    }
 }

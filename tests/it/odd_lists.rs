@@ -11,7 +11,7 @@ use paperround::{
 };
 
 use crate::harness::{
-    interfaces::{Arxiv, argument, at, list, nothing, oai, record},
+    interfaces::{Arxiv, argument, at, atom, list, nothing, oai, record},
     service::Service,
 };
 
@@ -206,4 +206,37 @@ async fn a_set_that_nobody_needed_for_long_is_begun_anew() {
         .collect();
     // A week back.
     assert_eq!(from, ["2026-02-04", "2026-04-08"]);
+}
+
+/// Hours later the sets that were complete may have changed, but the pass is there for the one that was not.
+#[tokio::test]
+async fn a_pass_for_one_set_reads_that_one_alone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_down = Arc::new(Mutex::new(true));
+    let down = Arc::clone(&is_down);
+    let arxiv = Arxiv::start(Box::new(move |path, arguments| {
+        if path == "/api/query" {
+            // An incomplete harvest cannot tell floors; the query API can.
+            return atom(&[("2602.00001".to_owned(), "x".to_owned(), at("2026-02-10T01:00:00Z"))]);
+        }
+        match argument(arguments, "set") {
+            "cs:cs:CL" if *down.lock().expect("nothing panics") => {
+                oai("<error code='badArgument'>not now</error>", DAY)
+            }
+            "cs:cs:CL" => list(&[record("2602.00012", "More DARTS", "cs.CL", CHANGED)], "", DAY),
+            "cs:cs:LG" => list(&[record("2602.00011", "On DARTS", "cs.LG", CHANGED)], "", DAY),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", "keywords = [\"DARTS\"]", NOW);
+    let report = service.fetch().await;
+    assert!(why(&report).contains("cs.CL"), "{}", why(&report));
+    let n_before = arxiv.n_asked("set=");
+    assert_eq!(service.recorded().await, ["2602.00011"]);
+    *is_down.lock().expect("nothing panics") = false;
+    service.clock.set(at("2026-02-11T11:00:00Z"));
+    assert!(service.fetch().await.incomplete.is_empty());
+    assert_eq!(arxiv.n_asked("set=") - n_before, 1);
+    assert_eq!(service.recorded().await, ["2602.00011", "2602.00012"]);
 }
