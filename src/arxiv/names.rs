@@ -103,7 +103,8 @@ fn pieces(source: &str) -> Vec<&str> {
                 after_and = false;
             }
             b' ' if depth == 0 && bytes[at..].starts_with(b" and ") => {
-                found.push((&source[begin..at], after_and));
+                // The blank behind one "and" may stand before the next: nobody is between them.
+                found.push((&source[begin.min(at)..at], after_and));
                 begin = at + 5;
                 at += 3;
                 after_and = true;
@@ -131,7 +132,8 @@ fn pieces(source: &str) -> Vec<&str> {
 /// Whether a piece before "and … Collaborations" is the first collaboration's name rather than a person's.
 fn is_half(piece: &str) -> bool {
     let piece = piece.trim();
-    piece.starts_with("for the ") || piece.starts_with("on behalf of ") || !piece.contains([' ', '.'])
+    let is_word = !piece.is_empty() && !piece.contains([' ', '.']);
+    is_word || piece.starts_with("for the ") || piece.starts_with("on behalf of ")
 }
 
 /// A piece's name and what stands in parentheses in it.
@@ -257,8 +259,14 @@ mod tests {
         check("A. Bee and C. Dee and E. Eff", &["A. Bee", "C. Dee", "E. Eff"]);
         check("Ana Bee,  Dee, Eff Gee", &["Ana Bee", "Dee", "Eff Gee"]);
         check("Alexander Sand, Andy Land", &["Alexander Sand", "Andy Land"]);
+        check("A. Bee and and C. Dee", &["A. Bee", "C. Dee"]);
+        check(
+            "A. Bee and and and The X Collaborations",
+            &["A. Bee", "The X Collaborations"],
+        );
         check("", &[]);
         check(" , ; and ", &[]);
+        check(" and and and ", &[]);
     }
 
     #[test]
