@@ -296,6 +296,60 @@ async fn write(store: &dyn Store, memory: &Versioned<Memory>) -> Result<(), Stor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{matching::fixture, store::memory::MemoryStore};
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-11T07:00:00Z".parse().unwrap()
+    }
+
+    fn paper(number: u32, title: &str, days_ago: i64) -> Paper {
+        Paper {
+            id: ArxivId::from_parts(2026, 3, number).unwrap(),
+            submitted: Some(now() - TimeDelta::days(days_ago)),
+            version: 1,
+            ..fixture::paper(title, "")
+        }
+    }
+
+    #[test]
+    fn only_what_the_other_source_was_asked_for_and_somebody_wants_counts_as_missed() {
+        let check = |theirs: Vec<Paper>, usual: Paper, expected: usize| {
+            let found = Found {
+                papers: theirs,
+                by: Source::Harvest,
+                is_complete: true,
+                is_whole: true,
+            };
+            let mut fetched = Fetched::default();
+            fetched.add([usual.clone()]);
+            let wanted = |paper: &Paper| paper.title == "wanted";
+            assert_eq!(missed(&found, &fetched, &wanted, now()), expected, "{usual:?}");
+        };
+        check(Vec::new(), paper(1, "wanted", 9), 1);
+        check(vec![paper(1, "wanted", 9)], paper(1, "wanted", 9), 0);
+        check(Vec::new(), paper(1, "wanted", 11), 0);
+        check(Vec::new(), paper(1, "unwanted", 9), 0);
+    }
+
+    #[tokio::test]
+    async fn the_stored_text_stays_unless_the_other_source_has_a_later_version() {
+        let store = MemoryStore::new();
+        let stored = Batch {
+            papers: vec![(paper(1, "as stored", 5), now()), (paper(2, "as stored", 5), now())],
+            ..Batch::default()
+        };
+        store.commit(stored).await.unwrap();
+        let mut fetched = Fetched::default();
+        let later = Paper {
+            version: 2,
+            ..paper(2, "a later version", 5)
+        };
+        let theirs = vec![paper(1, "another spelling", 5), later, paper(3, "unknown", 5)];
+        let unknown = add_unknown(&store, theirs, &mut fetched).await.unwrap();
+        assert_eq!(unknown, [paper(3, "", 5).id]);
+        let titles: Vec<&str> = fetched.papers.values().map(|paper| paper.title.as_str()).collect();
+        assert_eq!(titles, ["as stored", "a later version", "unknown"]);
+    }
 
     #[test]
     fn a_reconciliation_waits_for_the_weekend_but_not_for_ever() {
