@@ -6,6 +6,8 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
+use memchr::memchr_iter;
+
 /// Whole lines that many mails share.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Passage {
@@ -136,9 +138,12 @@ impl fmt::Display for Body {
 /// Gmail cut the mail.
 fn clean(text: &str) -> Cow<'_, str> {
     let is_clean = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
-    // Most text is seen to be clean from its bytes: the controls beyond ASCII begin with C2.
-    let is_clean_byte = |byte: u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 0x80..=0xc1 | 0xc3..);
-    if text.bytes().all(is_clean_byte) || text.chars().all(is_clean) {
+    // Most text is seen to be clean from its bytes: the controls beyond ASCII are C2 and a byte below A0.
+    let bytes = text.as_bytes();
+    let has_control = bytes.iter().fold(false, |found, byte| {
+        found | (*byte < b' ' && !matches!(byte, b'\n' | b'\t')) | (*byte == 0x7f)
+    }) || memchr_iter(0xc2, bytes).any(|at| bytes.get(at + 1).is_some_and(|next| *next < 0xa0));
+    if !has_control {
         return Cow::Borrowed(text);
     }
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -162,6 +167,7 @@ mod tests {
     #[test]
     fn control_characters_go_and_line_ends_are_of_one_kind() {
         let check = |text: &str, expected: &str| assert_eq!(Body::from(text).to_string(), expected);
+        check("\u{7f}a\u{a0}b\u{9f}", "a\u{a0}b");
         check("a\r\nb\rc\n", "a\nb\nc\n");
         check("a\u{0}b\u{85}c\td", "abc\td");
         check("", "");
