@@ -22,6 +22,10 @@ const FOLLOW_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 /// How much earlier than the slot a fetch begins, besides the time that the last one took.
 const LEAD: TimeDelta = TimeDelta::minutes(10);
 
+/// arXiv is asked at least this often while it announces, whatever the schedules, so that page and feeds are of the day
+/// and a trouble shows before a weekly slot does. An hour more than a day, so that a daily slot comes first.
+const FETCH_INTERVAL_MAX: TimeDelta = TimeDelta::hours(25);
+
 /// A subscriber for whom nothing could be fetched completely waits this long after the slot.
 const WAIT_MAX: TimeDelta = TimeDelta::hours(6);
 /// What is recovered later comes in an extra digest if the next one is further away than this.
@@ -31,6 +35,8 @@ const EXTRA_AHEAD: TimeDelta = TimeDelta::hours(36);
 /// once more, which changes nothing for anyone, and what was recovered comes in the next ordinary digest.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// When it began.
+    since: Option<DateTime<Utc>>,
     fetched: Option<admin::Fetch>,
     /// What that fetch asked for.
     searches: Vec<Search>,
@@ -138,7 +144,9 @@ async fn make_runs(
     let searches = run::searches(&app.roster);
     // What a reload added was not asked for by the fetch that is remembered, however good that is.
     let is_outdated = searches != memory.searches;
-    let is_wanted = wants_fetch(memory.fetched.as_ref(), is_near, now) || (is_outdated && is_near);
+    let since = *memory.since.get_or_insert(now);
+    let is_wanted = wants_fetch(memory.fetched.as_ref(), is_near, since, now) && !searches.is_empty();
+    let is_wanted = is_wanted || (is_outdated && is_near);
     if is_wanted && !stop.is_cancelled() {
         // A fetch may wait for arXiv for a long time; it is dropped when the daemon stops, and loses nothing: what is
         // not recorded yet is fetched again.
@@ -239,17 +247,19 @@ fn n_incomplete(app: &App, id: &SubscriberId, fetch: &admin::Fetch) -> usize {
 }
 
 /// Whether to ask arXiv now: for a slot that is due or near, unless what was fetched is complete and shows the
-/// latest announcement; and every half hour while something is missing.
-fn wants_fetch(fetched: Option<&admin::Fetch>, is_near: bool, now: DateTime<Utc>) -> bool {
+/// latest announcement; every half hour while something is missing; and in any case once a day. What was fetched before
+/// `since` is not known.
+fn wants_fetch(fetched: Option<&admin::Fetch>, is_near: bool, since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     let Some(fetch) = fetched else {
-        return is_near;
+        return is_near || now - since >= FETCH_INTERVAL_MAX;
     };
     let is_good = fetch.report.incomplete.is_empty() && fetch.report.current;
     if is_good && covers_latest(fetch.at, now) {
         return false;
     }
     let is_old = now - fetch.at >= RETRY_INTERVAL;
-    if is_good { is_near && is_old } else { is_old }
+    let is_reason = !is_good || is_near || now - fetch.at >= FETCH_INTERVAL_MAX;
+    is_old && is_reason
 }
 
 /// Whether everything announced by `now` could be read when the fetch was made.
@@ -287,11 +297,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_incomplete_is_asked_for_every_half_hour_and_what_is_complete_only_for_a_slot() {
+    fn what_is_incomplete_is_asked_for_every_half_hour_and_what_is_complete_for_a_slot_or_once_a_day() {
         let check = |fetch: Option<admin::Fetch>, is_near: bool, now: &str, expected: bool| {
             let now = now.parse().unwrap();
             assert_eq!(
-                wants_fetch(fetch.as_ref(), is_near, now),
+                wants_fetch(fetch.as_ref(), is_near, "2026-02-11T06:00:00Z".parse().unwrap(), now),
                 expected,
                 "{fetch:?} at {now}"
             );
@@ -304,6 +314,14 @@ mod tests {
         check(Some(fetched(at, true, true)), true, "2026-02-11T14:00:00Z", false);
         check(Some(fetched(at, true, true)), false, "2026-02-12T07:00:00Z", false);
         check(Some(fetched(at, true, true)), true, "2026-02-12T07:00:00Z", true);
+        // Without a slot, as of weekly schedules, once a day while there are announcements.
+        check(None, false, "2026-02-12T06:59:00Z", false);
+        check(None, false, "2026-02-12T07:00:00Z", true);
+        check(Some(fetched(at, true, true)), false, "2026-02-12T07:59:00Z", false);
+        check(Some(fetched(at, true, true)), false, "2026-02-12T08:00:00Z", true);
+        let friday = "2026-02-13T07:00:00Z";
+        check(Some(fetched(friday, true, true)), false, "2026-02-15T23:00:00Z", false);
+        check(Some(fetched(friday, true, true)), false, "2026-02-16T07:00:00Z", true);
         // Incomplete: in the same morning, in the afternoon, at night, whatever the slots.
         check(Some(fetched(at, true, false)), true, "2026-02-11T07:29:00Z", false);
         for later in ["2026-02-11T07:30:00Z", "2026-02-11T14:00:00Z", "2026-02-11T23:00:00Z"] {
