@@ -117,8 +117,12 @@ impl Source {
                 excerpt: None,
             };
         }
-        let header = line.trim().trim_matches(['[', ']']).trim();
-        let is_table_header = line.trim_start().starts_with('[') && !line.trim_start().starts_with("[[");
+        // What follows on the line may be anything, a secret too.
+        let header = line.trim_start().trim_start_matches('[').split(']').next();
+        let header = header.unwrap_or_default().trim();
+        let is_table_header = line.trim_start().starts_with('[')
+            && !line.trim_start().starts_with("[[")
+            && !header.contains(char::is_control);
         if error.message().starts_with("duplicate key") && is_table_header {
             let is_list = ["subscriber", "group", "keyword"].contains(&header);
             let mend = if is_list {

@@ -162,6 +162,11 @@ fn one_bracket_or_two_is_explained() {
         "[mail]\nverp = true\n",
         &["config.toml:6: [mail] stands here a second time; join the two sections"],
     );
+    // What follows the name is not shown: a key on the same line may be a secret, or nothing that can be printed.
+    check_more(
+        "[ mail ] password = 'hidden'\u{2}\n",
+        &["config.toml:6: [mail] stands here a second time; join the two sections"],
+    );
     check_more(
         "[[arxiv]]\nsource = 'auto'\n",
         &["config.toml:6: arxiv: [[arxiv]] has two brackets; there is one such section: write [arxiv]"],
