@@ -74,8 +74,12 @@ mkdir -p "$lab/postfix" "$lab/queue" "$lab/data" "$lab/mail"
 chown postfix "$lab/data"
 chown nobody "$lab/mail"
 sed "s#@LAB@#$lab#" "$here/main.cf" > "$lab/postfix/main.cf"
-cp "$here/master.cf" "$lab/postfix/"
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+sed "s#@PORT@#$port#" "$here/master.cf" > "$lab/postfix/master.cf"
 cp /etc/postfix/dynamicmaps.cf "$lab/postfix/" 2> /dev/null || true
-postfix -c "$lab/postfix" start > "$lab/postfix-start.log" 2>&1 || { cat "$lab/postfix-start.log"; exit 1; }
+postfix -c "$lab/postfix" start > "$lab/postfix-start.log" 2>&1 || {
+    cat "$lab/postfix-start.log" "$lab/postfix.log"
+    exit 1
+}
 
-python3 "$here/judge.py" "$mails" "$here" "$npm/node_modules" "$lab"
+python3 "$here/judge.py" "$mails" "$here" "$npm/node_modules" "$lab" "$port"

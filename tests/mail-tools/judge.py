@@ -18,6 +18,7 @@ import dkim
 from PIL import Image
 
 MAILS, CONFIG, NODE, LAB = (pathlib.Path(arg) for arg in sys.argv[1:5])
+PORT = int(sys.argv[5])
 PICTURES = NODE.parent / "pictures"
 RELAY_IP = "5.9.9.9"
 ENVELOPE = "bounces@example.org"
@@ -90,7 +91,7 @@ def through_postfix(raw):
     before = set(inbox.glob("*")) if inbox.exists() else set()
     for _ in range(50):
         try:
-            with smtplib.SMTP("127.0.0.1", 12525, timeout=20) as relay:
+            with smtplib.SMTP("127.0.0.1", PORT, timeout=20) as relay:
                 relay.sendmail(ENVELOPE, ["ana@example.net"], raw)
             break
         except ConnectionRefusedError:
@@ -156,9 +157,10 @@ for file in spoilt:
 
 def is_clean(name, score, rules):
     bad = {rule: points for rule, points in rules.items() if FAMILIES.match(rule) and points > RULE_MAX}
-    # A mail of attacks is allowed to look like one, not to be badly made.
-    limit = 5.0 if name == "hostile" else SCORE_MAX
-    return score <= limit and not bad and "DKIM_VALID_AU" in rules and "SPF_PASS" in rules
+    # What the attacks among the papers say of themselves is no fault of the mail: one is a title of 500 letters in a row.
+    if name == "hostile":
+        score = round(score - rules.get("LONGWORDS", 0.0), 3)
+    return score <= SCORE_MAX and not bad and "DKIM_VALID_AU" in rules and "SPF_PASS" in rules
 
 
 def counted(score, rules):
