@@ -10,7 +10,7 @@ mod zone;
 
 use std::fmt;
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 
@@ -177,10 +177,12 @@ impl Schedule {
             .take_while(|slot| *slot < DateTime::<Utc>::MAX_UTC)
     }
 
-    /// What the clocks of the zone show; `None` at the very ends of the calendar.
+    /// What the clocks of the zone show, in whole seconds, since croner would hand a fraction on to the slot that it finds;
+    /// `None` at the very ends of the calendar.
     fn civil(&self, instant: DateTime<Utc>) -> Option<NaiveDateTime> {
         let offset = self.zone.offset_from_utc_datetime(&instant.naive_utc()).fix();
-        instant.naive_utc().checked_add_offset(offset)
+        let civil = instant.naive_utc().checked_add_offset(offset)?;
+        Some(civil.trunc_subsecs(0))
     }
 
     /// The instant at which the clocks of the zone show `civil`: the first of two, or the end of the gap that skips it.
@@ -257,6 +259,24 @@ mod tests {
         check("@daily", "UTC", "2026-03-11T00:00:00Z");
         check("*/15 * * * *", "UTC", "2026-03-10T12:15:00Z");
         check("0 0 29 2 *", "UTC", "2028-02-29T00:00:00Z");
+    }
+
+    /// The clock gives fractions of a second, and a state may hold some; a slot that had one came a minute late.
+    #[test]
+    fn a_slot_is_a_whole_second_whatever_the_moments_before_and_after_it_are() {
+        let daily = schedule("44 20 * * *", "Europe/Berlin");
+        let check = |last: &str, now: &str, expected: Due| assert_eq!(due(&daily, at(last), at(now)), expected);
+        let slot_at = at("2026-11-26T19:44:00Z");
+        let run = Due::Run { slot_at };
+        let begun = "2026-11-26T18:38:54.836072412Z";
+        check(begun, "2026-11-26T19:43:59.999Z", Due::NotYet { next: slot_at });
+        check(begun, "2026-11-26T19:44:00.149770856Z", run.clone());
+        check(begun, "2026-11-26T19:44:00Z", run.clone());
+        check("2026-11-25T19:44:00.9Z", "2026-11-26T19:44:00.1Z", run);
+        let next = at("2026-11-27T19:44:00Z");
+        check("2026-11-26T19:44:00.9Z", "2026-11-26T19:45:00.1Z", Due::NotYet { next });
+        assert_eq!(daily.next_after(at("2026-11-26T19:44:00.5Z")), next);
+        assert_eq!(daily.latest_at_or_before(at("2026-11-26T19:44:00.5Z")), slot_at);
     }
 
     /// CASES 125.
