@@ -1,6 +1,6 @@
 //! One turn of the brain: what is due now, and doing it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use crate::{
     fetch::Search,
     model::{Definition, Slot, SubscriberId, WorkerId},
     run::{self, SlotBook, claim},
+    schedule::Schedule,
     store::StoreError,
 };
 
@@ -19,6 +20,8 @@ use crate::{
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(30);
 /// While another worker puts digests together, it is looked for them this often.
 const FOLLOW_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+/// For so long after a slot.
+const FOLLOWED_FOR: TimeDelta = TimeDelta::minutes(5);
 /// How much earlier than the slot a fetch begins, besides the time that the last one took.
 const LEAD: TimeDelta = TimeDelta::minutes(10);
 
@@ -100,7 +103,11 @@ async fn send_along(app: &App, stop: &CancellationToken) -> Result<Option<DateTi
     let now = app.clock.now();
     let next_slot = next_slot(app, now);
     if app.store.next_due().await?.is_none_or(|next| next > now) {
-        return Ok(next_slot);
+        // All workers wake up at the slot, and the one that makes the run needs some time for it.
+        let latest = schedules(app).map(|schedule| schedule.latest_at_or_before(now)).max();
+        let is_awaited = latest.is_some_and(|latest| now - latest <= FOLLOWED_FOR);
+        let soon = is_awaited.then(|| now + FOLLOW_INTERVAL);
+        return Ok(next_slot.into_iter().chain(soon).min());
     }
     let delivered = delivery::deliver(&app.delivery, now, stop).await?;
     match &delivered.stopped {
@@ -113,8 +120,14 @@ async fn send_along(app: &App, stop: &CancellationToken) -> Result<Option<DateTi
 }
 
 fn next_slot(app: &App, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let people = app.roster.people().iter();
-    people.map(|person| person.schedule.next_after(now)).min()
+    schedules(app).map(|schedule| schedule.next_after(now)).min()
+}
+
+/// Each schedule once, however many follow it.
+fn schedules(app: &App) -> impl Iterator<Item = &Schedule> {
+    let mut met = HashSet::new();
+    let all = app.roster.people().iter().map(|person| &person.schedule);
+    all.filter(move |schedule| met.insert((schedule.text(), schedule.zone())))
 }
 
 /// Fetches, puts together and sends what is due.
@@ -145,8 +158,8 @@ async fn make_runs(
     // What a reload added was not asked for by the fetch that is remembered, however good that is.
     let is_outdated = searches != memory.searches;
     let since = *memory.since.get_or_insert(now);
-    let is_wanted = wants_fetch(memory.fetched.as_ref(), is_near, since, now) && !searches.is_empty();
-    let is_wanted = is_wanted || (is_outdated && is_near);
+    let is_wanted =
+        (wants_fetch(memory.fetched.as_ref(), is_near, since, now) && !searches.is_empty()) || (is_outdated && is_near);
     if is_wanted && !stop.is_cancelled() {
         // A fetch may wait for arXiv for a long time; it is dropped when the daemon stops, and loses nothing: what is
         // not recorded yet is fetched again.

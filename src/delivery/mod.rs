@@ -230,9 +230,9 @@ async fn attempt(
         turn.delivered.lock().await.unconfirmed += 1;
         return unless_overtaken(ctx, entry).await;
     }
-    let digest = entry.value.digest.clone();
-    let n_missing = digest
-        .papers()
+    let id = entry.value.digest.id.clone();
+    let papers_named = entry.value.digest.papers();
+    let n_missing = papers_named
         .filter(|paper| !papers.contains_key(&paper.versioned_id()))
         .count();
     if n_missing > 0 {
@@ -262,7 +262,7 @@ async fn attempt(
         HandedOver::Tried(tried) => *tried,
         HandedOver::Cancelled(entry, why) => return cancel(ctx, *entry, why).await,
         HandedOver::Overtaken => {
-            overtaken(&digest.id);
+            overtaken(&id);
             return Ok(());
         }
     };
@@ -392,9 +392,8 @@ async fn compose(ctx: &Context, entry: &OutboxEntry, papers: Papers) -> Result<C
 async fn papers_of(ctx: &Context, digest: &DigestRecord, turn: &Turn) -> Result<Papers, StoreError> {
     let mut known = turn.papers.lock().await;
     let ids: Vec<VersionedId> = digest.papers().map(PaperRecord::versioned_id).collect();
-    let unknown: Vec<VersionedId> = ids.iter().filter(|id| !known.contains_key(id)).cloned().collect();
-    if !unknown.is_empty() {
-        if known.len() + unknown.len() > PAPERS_MAX {
+    if ids.iter().any(|id| !known.contains_key(id)) {
+        if known.len() + ids.len() > PAPERS_MAX {
             known.clear();
         }
         let read = store::papers_by_id(&*ctx.store, &ids).await?;

@@ -86,13 +86,6 @@ fn slow(milliseconds: u64) -> Script {
     Script::default().fault(At::Rcpt, trickle)
 }
 
-async fn stops(serving: Serving) -> String {
-    serving.signal("TERM").await;
-    let (code, log) = serving.ended().await;
-    assert_eq!(code, Some(0), "{log}");
-    log
-}
-
 #[tokio::test]
 async fn of_three_workers_one_fetches_and_all_send_each_digest_once() {
     let Some(database) = Database::new().await else { return };
@@ -113,7 +106,7 @@ async fn of_three_workers_one_fetches_and_all_send_each_digest_once() {
     assert!(probed.out.contains("PostgreSQL at 127.0.0.1:"), "{}", probed.out);
     let mut logs = Vec::new();
     for worker in workers {
-        logs.push(stops(worker).await);
+        logs.push(worker.stopped().await);
     }
     assert_eq!(n_doubled(&app, &people, &ids), 0);
     assert_eq!(app.arxiv.n_open_max(), 1, "one connection over all workers");
@@ -146,7 +139,7 @@ async fn what_a_killed_worker_had_in_hand_goes_out_by_the_others() {
     assert!(second.kill().await, "it still ran");
     until(|| n_served(&app, &people) == 24, || third.log()).await;
     third.says("this worker makes the runs").await;
-    stops(third).await;
+    third.stopped().await;
     // A daemon asks arXiv again only after the next announcement; a run of its own asks at once.
     let second_ids = app.arxiv.add_now([paper("A graph neural network for crystals")]);
     let run = program::run(&config_of(&app, "c"), &["run"]).await;
@@ -188,8 +181,8 @@ async fn a_worker_that_was_stopped_past_its_lease_sends_nothing_of_what_others_t
     stopped.signal("CONT").await;
     stopped.says("another worker or command has it now").await;
     tokio::time::sleep(LEASE).await;
-    stops(stopped).await;
-    stops(other).await;
+    stopped.stopped().await;
+    other.stopped().await;
     assert_eq!(app.mails().len(), n_before, "the stopped one sent something");
     assert_eq!(n_doubled(&app, &people, &ids), 0);
 }
@@ -215,7 +208,7 @@ async fn a_database_that_restarts_costs_no_digest_and_no_worker() {
     }
     until(|| n_served(&app, &people) == 24, || workers[0].log()).await;
     for worker in workers {
-        stops(worker).await;
+        worker.stopped().await;
     }
     let n_doubled = n_doubled(&app, &people, &ids);
     println!("mails doubled by three restarts: {n_doubled}");

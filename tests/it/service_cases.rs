@@ -123,13 +123,6 @@ async fn ten_served() -> (TestApp, Serving) {
     (app, serving)
 }
 
-async fn stops(serving: Serving) -> String {
-    serving.signal("TERM").await;
-    let (code, log) = serving.ended().await;
-    assert_eq!(code, Some(0), "{log}");
-    log
-}
-
 /// CASES 117. An editor or a slow copy that writes into the file itself, for longer than the file must be still.
 #[tokio::test]
 async fn a_file_that_is_written_slowly_in_place_is_taken_once_and_whole() {
@@ -148,7 +141,7 @@ async fn a_file_that_is_written_slowly_in_place_is_taken_once_and_whole() {
     let listed = program::run(&app.config_path(), &["subscriber", "list"]).await;
     assert_eq!(listed.out.lines().count(), 11, "{}", listed.out);
     assert!(listed.out.contains(ANA), "{}", listed.out);
-    let log = stops(serving).await;
+    let log = serving.stopped().await;
     assert_eq!(log.matches("configuration reloaded").count(), 1, "{log}");
 }
 
@@ -176,7 +169,7 @@ async fn a_file_that_is_cut_off_in_the_middle_removes_nobody() {
     fs::write(app.config_path(), &text).expect("it can be written");
     serving.signal("HUP").await;
     serving.says("n_changes=0").await;
-    stops(serving).await;
+    serving.stopped().await;
 }
 
 /// A mail that the relay never answers may take minutes to be given up. Who asks twice does not wait for it.

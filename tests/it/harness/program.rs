@@ -129,6 +129,14 @@ impl Serving {
             .expect("a child can be waited for");
         (status.code(), self.said.await.unwrap_or_default())
     }
+
+    /// Asks it to end, and sees that it does so well. Returns what it has said.
+    pub(crate) async fn stopped(self) -> String {
+        self.signal("TERM").await;
+        let (code, log) = self.ended().await;
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
 }
 
 /// Waits until something is so.
