@@ -41,6 +41,7 @@ use crate::{
     render::{self, Renderer},
     roster::{Person, Roster},
     run::{self, Empty, EnqueueSettings},
+    standing::Standing,
     store::{
         Batch, DocumentKind, Store, StoreError, Versioned, documents, exports,
         memory::MemoryStore,
@@ -103,6 +104,12 @@ pub enum AppError {
     /// Another worker makes a run.
     #[error("the worker {0} makes the runs on this state; let it, or stop it and try again")]
     Busy(WorkerId),
+    /// The daemon that carried the command out has ended before it answered.
+    #[error(
+        "{0} has ended in the middle of the command, stopped by a second signal or killed; nothing is lost, the next \
+         start goes on from there, and then `paperround status` says what became of it"
+    )]
+    BrokenOff(String),
     /// The daemon was told to stop while it carried the command out.
     #[error("the daemon was told to stop; nothing is lost, the next run goes on from here")]
     Stopped,
@@ -116,9 +123,10 @@ impl AppError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::Setting(_) => Exit::Configuration,
-            Self::Store(StoreError::InUse(_) | StoreError::Conflict(_)) | Self::Stopped | Self::Busy(_) => {
-                Exit::Incomplete
-            }
+            Self::Store(StoreError::InUse(_) | StoreError::Conflict(_))
+            | Self::Stopped
+            | Self::BrokenOff(_)
+            | Self::Busy(_) => Exit::Incomplete,
             Self::Store(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => Exit::Damaged,
             Self::Store(StoreError::Io { .. } | StoreError::Unreachable { .. }) => Exit::CannotWrite,
             Self::Usage(_) => Exit::Usage,
@@ -161,6 +169,8 @@ pub struct App {
     pub run_lock: Arc<tokio::sync::Mutex<()>>,
     /// Cancelled when the process is to end: no new work, and no more waiting for arXiv. A mail in hand is finished.
     pub stop: CancellationToken,
+    /// How the daemon stands, in a process that is one.
+    pub standing: Arc<Standing>,
 }
 
 /// Reads and checks the configuration, with every term judged by the matcher that will use it.
@@ -193,7 +203,7 @@ impl App {
 
     /// Builds everything around a store that is open already.
     pub fn build(loaded: config::Loaded, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
-        Self::assemble(loaded, store, clock, Arc::default())
+        Self::assemble(loaded, store, clock, Arc::default(), None)
     }
 
     /// Builds everything anew around what outlives a configuration: the store, the calendar, the counters, the lock and
@@ -204,11 +214,13 @@ impl App {
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
             Arc::clone(&self.metrics),
+            Some(self.run.fetcher.client().gate()),
         )?;
         app.run_lock = Arc::clone(&self.run_lock);
         // The next run compiles the keywords anew only if they changed.
         app.run.lexicon = Arc::clone(&self.run.lexicon);
         app.stop = self.stop.clone();
+        app.standing = Arc::clone(&self.standing);
         // What this process has claimed stays its own.
         app.delivery.worker = self.delivery.worker.clone();
         Ok(app)
@@ -225,6 +237,7 @@ impl App {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
+        former_gate: Option<&Gate>,
     ) -> Result<Self, AppError> {
         let config::Loaded { config, warnings } = loaded;
         let keys = Arc::new(load_keys(&config.mail.token_key_file)?);
@@ -243,6 +256,7 @@ impl App {
             Arc::clone(&store),
             Arc::clone(&metrics),
             worker.to_string(),
+            former_gate,
         )?);
         let roster = Roster::new(config.subscribers().into_iter().map(person).collect());
         let readers = readers(&roster, &keys);
@@ -287,6 +301,7 @@ impl App {
             readers,
             run_lock: Arc::default(),
             stop: CancellationToken::new(),
+            standing: Arc::default(),
         })
     }
 }
@@ -513,9 +528,19 @@ fn sender_name(config: &Config) -> String {
     config.mail.from.name.clone().unwrap_or_else(|| "Paperround".to_owned())
 }
 
-fn fetcher(config: &Config, store: Arc<dyn Store>, metrics: Arc<Metrics>, name: String) -> Result<Fetcher, AppError> {
+fn fetcher(
+    config: &Config,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    name: String,
+    former_gate: Option<&Gate>,
+) -> Result<Fetcher, AppError> {
     let arxiv = &config.arxiv;
-    let gate = Arc::new(Gate::new(store, arxiv.request_interval, name));
+    let gate = Gate::new(store, arxiv.request_interval, name);
+    let gate = Arc::new(match former_gate {
+        Some(former) => gate.beside(former),
+        None => gate,
+    });
     let settings = ClientSettings {
         contact: arxiv
             .contact

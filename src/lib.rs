@@ -6,7 +6,7 @@
 //! | level | modules |
 //! |---|---|
 //! | 0 | [`model`] values, [`clock`] |
-//! | 1 | [`tex`], [`token`], [`schedule`], [`metrics`] what is counted |
+//! | 1 | [`tex`], [`token`], [`schedule`], [`standing`] what a daemon knows of itself, [`metrics`] what is counted |
 //! | 2 | [`matching`] which papers fit which terms |
 //! | 3 | [`arxiv`] bytes to papers, [`digest`] what goes into one |
 //! | 4 | [`render`] a stored digest as subject, text and HTML |
@@ -26,6 +26,7 @@ pub mod model;
 
 pub mod metrics;
 pub mod schedule;
+pub mod standing;
 pub mod tex;
 pub mod token;
 

@@ -151,6 +151,15 @@ impl Reader {
 }
 
 impl Route {
+    const ALL: [Self; 6] = [
+        Self::Reader,
+        Self::Digest,
+        Self::Feed,
+        Self::Page,
+        Self::Health,
+        Self::Other,
+    ];
+
     fn label(self) -> &'static str {
         match self {
             Self::Reader => "reader",
@@ -162,6 +171,9 @@ impl Route {
         }
     }
 }
+
+/// How requests to the web endpoint end.
+const ENDS: [&str; 3] = ["ok", "refused", "failed"];
 
 /// Whether a run did all that it set out to do.
 fn result(is_complete: bool) -> &'static str {
@@ -175,7 +187,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counters at zero. Those whose labels are known are there from the start, so that a first event is an increase.
+    /// Counters at zero, with every value that their labels can take, so that a first event is an increase.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let attempts = Counters::default();
@@ -223,6 +235,11 @@ impl Metrics {
         for action in Reader::ALL {
             drop(reader_actions.get_or_create(&[("action", action.label())]));
         }
+        for route in Route::ALL {
+            for end in ENDS {
+                drop(web_requests.get_or_create(&[("route", route.label()), ("result", end)]));
+            }
+        }
         Self {
             registry,
             attempts,
@@ -269,13 +286,14 @@ impl Metrics {
 
     /// A request to the web endpoint was answered with this status.
     pub fn served(&self, route: Route, status: u16) {
-        let class = match status {
-            ..400 => "ok",
-            400..500 => "refused",
-            _ => "failed",
+        let [ok, refused, failed] = ENDS;
+        let end = match status {
+            ..400 => ok,
+            400..500 => refused,
+            _ => failed,
         };
         self.web_requests
-            .get_or_create(&[("route", route.label()), ("result", class)])
+            .get_or_create(&[("route", route.label()), ("result", end)])
             .inc();
     }
 }
@@ -300,6 +318,9 @@ mod tests {
             "paperround_runs_total{result=\"incomplete\"} 1",
             "paperround_run_duration_seconds_bucket{le=\"5.0\"} 1",
             "paperround_web_requests_total{route=\"reader\",result=\"refused\"} 1",
+            "paperround_web_requests_total{route=\"reader\",result=\"failed\"} 0",
+            "paperround_reader_actions_total{action=\"leave\"} 0",
+            "paperround_arxiv_requests_total{result=\"forbidden\"} 0",
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
         }

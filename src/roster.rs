@@ -73,6 +73,23 @@ impl Roster {
         self.by_id.get(id).map(|index| &self.people[*index])
     }
 
+    /// Each schedule once, with how many follow it, in the order in which they are configured.
+    pub fn schedules(&self) -> Vec<(&Schedule, usize)> {
+        let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+        let mut schedules: Vec<(&Schedule, usize)> = Vec::new();
+        for person in &self.people {
+            let schedule = &person.schedule;
+            let place = *places
+                .entry((schedule.text(), schedule.zone().name()))
+                .or_insert_with(|| {
+                    schedules.push((schedule, 0));
+                    schedules.len() - 1
+                });
+            schedules[place].1 += 1;
+        }
+        schedules
+    }
+
     /// What identifies who subscribes to what: workers that share a state must agree on it.
     pub fn fingerprint(&self) -> String {
         let mut context = Context::new(&SHA256);

@@ -1,13 +1,8 @@
-//! `check`: the configuration in words, and with `--online` everything it connects to.
+//! `check`: the configuration in words.
 
-use std::{fmt::Write as _, io, net::SocketAddr, path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path};
 
-use chrono::{DateTime, Utc};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::Instant,
-};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Reply, moment, sender, suppression};
 use crate::{
@@ -16,14 +11,14 @@ use crate::{
     config::{self, Config, Environment, Loaded},
     model::Suppression,
     roster::{self, suppression_key},
+    schedule::Schedule,
     store::StoreError,
 };
 
 /// How many coming slots of each schedule are shown.
 const SLOTS_SHOWN: usize = 3;
-/// How long, and of how many bytes, the answer of a web part may be that listens already.
-const HEALTH_MAX: Duration = Duration::from_secs(5);
-const HEALTH_BYTES_MAX: u64 = 4096;
+/// How far schedules are looked at for slots that come too early for an announcement.
+const YEAR: TimeDelta = TimeDelta::days(366);
 
 /// Reads a configuration with the environment of the daemon and says what [`check`] says of it, and who in it is not
 /// mailed.
@@ -63,7 +58,7 @@ pub fn not_mailed(config: &Config, suppressions: &[Suppression]) -> String {
     format!("\nConfigured, but not mailed\n{text}")
 }
 
-async fn suppressions(app: &App) -> Result<Vec<Suppression>, StoreError> {
+pub(super) async fn suppressions(app: &App) -> Result<Vec<Suppression>, StoreError> {
     Ok(roster::suppressions(&*app.store).await?.into_values().collect())
 }
 
@@ -113,23 +108,19 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
     line(format_args!("\nSchedules, with their next {SLOTS_SHOWN} times"));
     for schedule in schedules {
         let slots: Vec<DateTime<Utc>> = schedule.slots_after(now).take(SLOTS_SHOWN).collect();
-        let times: Vec<String> = slots
-            .iter()
-            .map(|at| {
-                at.with_timezone(&schedule.zone())
-                    .format("%a %F %H:%M:%S %Z")
-                    .to_string()
-            })
-            .collect();
+        let times: Vec<String> = slots.iter().map(|at| local(schedule, *at)).collect();
         line(format_args!(
             "  {} ({}): {}",
             schedule.text(),
             schedule.zone().name(),
             times.join(", ")
         ));
-        if slots.iter().any(|at| is_before_turnover(*at)) {
+        if let early @ [first, ..] = early_slots(schedule, now).as_slice() {
             line(format_args!(
-                "    between an announcement (20:00 US Eastern) and 00:30 not all of it can be read: these digests cover the announcement before"
+                "    {} times in the coming year, next on {}, this is between an announcement (20:00 US Eastern) and 00:30, when \
+                 not all of it can be read: these digests cover the announcement before",
+                early.len(),
+                local(schedule, *first)
             ));
         }
     }
@@ -160,10 +151,24 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
     }
 }
 
-/// Whether arXiv has announced but not all its interfaces have turned over.
-fn is_before_turnover(at: DateTime<Utc>) -> bool {
-    let latest = calendar::latest_announcement(at);
-    !calendar::is_deferred(latest.evening) && at < latest.visible_from()
+/// For each announcement of the coming year that arXiv has made but does not show everywhere yet when a slot comes: that slot.
+/// A whole year, since the zone's distance from New York changes with the season on either side.
+fn early_slots(schedule: &Schedule, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let latest = calendar::latest_announcement(now);
+    std::iter::successors(Some(latest), |announcement| Some(announcement.next()))
+        .take_while(|announcement| announcement.at < now + YEAR)
+        .filter(|announcement| !calendar::is_deferred(announcement.evening))
+        .filter_map(|announcement| {
+            let first = schedule.next_after((announcement.at - TimeDelta::seconds(1)).max(now));
+            (first < announcement.visible_from()).then_some(first)
+        })
+        .collect()
+}
+
+/// A moment as the clocks of the schedule's zone show it.
+fn local(schedule: &Schedule, at: DateTime<Utc>) -> String {
+    let local = at.with_timezone(&schedule.zone());
+    local.format("%a %F %H:%M:%S %Z").to_string()
 }
 
 fn transport(config: &config::Config) -> String {
@@ -177,71 +182,35 @@ fn transport(config: &config::Config) -> String {
     }
 }
 
-/// Whether the web part could listen there, or does already.
-async fn listener(address: SocketAddr) -> Result<String, String> {
-    match TcpListener::bind(address).await {
-        Ok(_closed_again) => Ok(format!("{address} is free to listen on")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            match tokio::time::timeout(HEALTH_MAX, is_ours(address)).await {
-                Ok(Ok(true)) => Ok(format!("{address} answers")),
-                Ok(_) | Err(_) => Err(format!("web.listen: another program holds {address}")),
-            }
-        }
-        Err(error) => Err(format!("web.listen: {address} cannot be opened: {error}")),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn is_ours(address: SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .await?;
-    let mut answer = Vec::new();
-    stream.take(HEALTH_BYTES_MAX).read_to_end(&mut answer).await?;
-    Ok(answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"ok\n"))
-}
-
-/// Tries everything that a run needs, and says what was tried, how it went and how long it took. Sends nothing.
-pub async fn probe(app: &App) -> Result<Reply, AppError> {
-    let mut reply = Reply::done(String::new());
-    let mut note = |what: &str, began: Instant, result: Result<String, String>| {
-        let took = began.elapsed().as_millis();
-        match result {
-            Ok(words) => reply.output.push_str(&format!("ok      {what} ({took} ms): {words}\n")),
-            Err(why) => {
-                reply.output.push_str(&format!("failed  {what} ({took} ms)\n"));
-                reply.problems.push(format!("{what}: {why}"));
-                reply.exit = Exit::Failed;
+    /// Whether a schedule is warned of does not depend on the day on which it is asked.
+    #[test]
+    fn slots_that_come_too_early_in_one_season_are_found_on_every_day_of_the_year() {
+        let check = |text: &str, zone: &str, expected: Option<usize>| {
+            let schedule = Schedule::parse(text, zone).unwrap();
+            let began: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
+            for week in 0..53 {
+                let early = early_slots(&schedule, began + TimeDelta::days(7 * week)).len();
+                let least = expected.unwrap_or_default();
+                let is_right = if least == 0 { early == 0 } else { early >= least };
+                assert!(is_right, "{text} {zone} in week {week}: {early}");
             }
-        }
-    };
-    let began = Instant::now();
-    note(
-        "state",
-        began,
-        app.store.describe().await.map_err(|error| error.to_string()),
-    );
-    let began = Instant::now();
-    note("arXiv", began, app.run.fetcher.probe().await);
-    let names = app.delivery.transport.names();
-    for (relay, name) in names.iter().enumerate() {
-        let what = match names.len() {
-            1 => "mail".to_owned(),
-            _ => format!("mail through {name}"),
         };
-        let began = Instant::now();
-        note(&what, began, app.delivery.transport.probe(relay).await);
+        // 00:30 in New York, and 01:30 in the weeks in which the clocks have changed on one side only.
+        check("30 6 * * *", "Europe/Berlin", None);
+        check("0 7 * * *", "Europe/Berlin", None);
+        check("0 6 * * *", "Europe/Berlin", Some(230));
+        // 23:30 in the winter of New York, 00:30 in its summer.
+        check("30 13 * * *", "Asia/Tokyo", Some(60));
+        check("30 14 * * *", "Asia/Tokyo", None);
+        // The evening itself, and days after which nothing is announced.
+        check("0 20 * * *", "America/New_York", Some(230));
+        check("59 19 * * *", "America/New_York", None);
+        check("0 22 * * Fri,Sat", "America/New_York", None);
+        check("0 3 1 * *", "UTC", Some(5));
+        check("* * * * *", "UTC", Some(230));
     }
-    if let Some(address) = app.config.web.listen {
-        let began = Instant::now();
-        note("web", began, listener(address).await);
-    }
-    let gate = app.run.fetcher.client().gate().state().await?.value;
-    if let Some(words) = gate.clock_trouble() {
-        reply.problems.push(format!("warning: {words}"));
-    }
-    reply
-        .output
-        .push_str(&not_mailed(&app.config, &suppressions(app).await?));
-    Ok(reply)
 }

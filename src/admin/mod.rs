@@ -10,6 +10,7 @@ pub mod freshness;
 mod operator;
 mod outbox;
 mod preview;
+mod probe;
 pub mod reader;
 mod run;
 mod sender;
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     bounce::{MAIL_BYTES_MAX, read_maildir},
-    check::{check, not_mailed, probe},
+    check::{check, not_mailed},
     operator::conclude,
     run::{Fetch, fetch, run_due, run_everyone, serve_slots},
 };
@@ -183,8 +184,11 @@ pub enum Command {
         /// To whom.
         address: String,
     },
-    /// Log in to the relay and ask arXiv, sending nothing.
-    Probe,
+    /// Log in to the relay and ask arXiv as a configuration says, sending nothing.
+    Probe {
+        /// The file, absolute.
+        config: PathBuf,
+    },
     /// Check a configuration with the environment of the daemon.
     Check {
         /// The file, absolute.
@@ -202,7 +206,7 @@ impl Command {
             Self::Why { .. } => "why",
             Self::Try { .. } => "try",
             Self::TestMail { .. } => "test-mail",
-            Self::Probe => "check --online",
+            Self::Probe { .. } => "check --online",
             Self::Check { .. } => "check",
             Self::Export { .. } => "export",
             Self::OutboxList { .. } => "outbox list",
@@ -315,7 +319,7 @@ pub async fn execute(app: &App, command: &Command) -> Reply {
         | Command::StateExport
         | Command::StateImport { .. } => operate(app, command).await,
         Command::TestMail { address } => test_mail::command(app, address).await,
-        Command::Probe => probe(app).await,
+        Command::Probe { config } => probe::command(app, config).await,
         Command::Check { config } => check::in_daemon(app, config).await,
     };
     result.unwrap_or_else(|error| failed(&error))

@@ -319,7 +319,7 @@ fn log(report: &Report) {
 
 fn in_words(report: &Report) -> String {
     let mut words = format!(
-        "{} papers fetched ({} new, {} known, {} unreadable); {} matches recorded, {} excluded, {} sent before\n\
+        "{} papers fetched ({} new, {} known, {} unreadable); {} matches recorded, {} excluded, {} sent before or on their way\n\
          {} digests: {} accepted, {} failed, {} unconfirmed, {} retrying; {} papers wait for a later digest\n",
         report.fetched,
         report.new,

@@ -1,5 +1,6 @@
 //! `status`: on one screen, whether all is well, what was sent, what waits, what broke and what comes next.
 
+mod troubles;
 mod words;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,11 @@ use super::{Reply, freshness, json, moment};
 use crate::{
     app::{App, AppError},
     delivery::attempt_in_words,
-    model::{Ending, EntryState, RelayTrouble, SubscriberId, Suppression},
+    model::{Ending, EntryState, OutboxEntry, RelayTrouble, Slot, SubscriberId, Suppression},
     roster::{CHUNK, Roster},
-    run::Report,
+    run::{Report, SlotBook},
+    schedule::GRACE,
+    standing::Daemon,
     store::{DocumentKind, EntryFilter, Store, StoreError, documents, exports, recovery, relays},
 };
 
@@ -25,7 +28,12 @@ const RECOVERY_SHOWN: TimeDelta = TimeDelta::days(14);
 #[derive(Debug, Serialize)]
 struct Status {
     well: bool,
+    /// What is wrong with the service as a whole, in a few words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headline: Option<&'static str>,
     troubles: Vec<String>,
+    /// The daemon that answers; `None` where none runs here.
+    daemon: Option<Daemon>,
     runs: Vec<Report>,
     keywords: Vec<Coverage>,
     outbox: BTreeMap<&'static str, usize>,
@@ -37,9 +45,12 @@ struct Status {
     relays: Vec<RelayStatus>,
     suppressions: Vec<Suppression>,
     arxiv_paused_until: Option<DateTime<Utc>>,
-    next_slots: Vec<(String, DateTime<Utc>)>,
+    /// Of each schedule the next one, the soonest first.
+    next_slots: Vec<NextSlot>,
+    /// Of each schedule the first one that came and was not served within ten minutes.
+    unserved: Vec<Slot>,
     n_subscribers: usize,
-    n_paused: usize,
+    paused: Vec<Paused>,
     exported: Option<DateTime<Utc>>,
 }
 
@@ -51,6 +62,19 @@ struct Coverage {
     why: Option<String>,
     n_papers: usize,
     empty_answers: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct NextSlot {
+    #[serde(flatten)]
+    slot: Slot,
+    n_subscribers: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Paused {
+    subscriber: SubscriberId,
+    until: DateTime<Utc>,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,6 +101,8 @@ struct OnItsWay {
     n_attempts: u32,
     next_attempt: DateTime<Utc>,
     last_outcome: Option<String>,
+    /// Whether an attempt has failed, and not only that a relay is just taking it.
+    is_failing: bool,
 }
 
 pub(super) async fn command(app: &App, as_json: bool) -> Result<Reply, AppError> {
@@ -132,6 +158,7 @@ async fn gather(app: &App) -> Result<Status, AppError> {
                 n_attempts: entry.value.n_attempts,
                 next_attempt: entry.value.next_attempt,
                 last_outcome: entry.value.attempts.last().map(attempt_in_words),
+                is_failing: is_failing(&entry.value),
             });
         }
     }
@@ -148,15 +175,12 @@ async fn gather(app: &App) -> Result<Status, AppError> {
     });
     let relays: Vec<RelayStatus> = relays.collect();
     let gate = app.run.fetcher.client().gate().state().await?.value;
-    let mut slots = BTreeMap::new();
-    for person in app.roster.people() {
-        slots
-            .entry(person.schedule.next_after(now))
-            .or_insert_with(|| format!("{} {}", person.schedule.text(), person.schedule.zone()));
-    }
+    let (next_slots, unserved) = slots(&SlotBook::load(store).await?, &app.roster, now);
     let latest = exports::latest(store).await?;
     let mut status = Status {
         well: true,
+        headline: None,
+        daemon: app.standing.daemon(),
         troubles: Vec::new(),
         runs,
         keywords,
@@ -166,12 +190,16 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         relays: if relays.len() > 1 { relays } else { Vec::new() },
         suppressions,
         arxiv_paused_until: gate.paused_until.filter(|until| *until > now),
-        next_slots: slots.into_iter().take(3).map(|(at, text)| (text, at)).collect(),
+        next_slots,
+        unserved,
         n_subscribers: app.roster.people().len(),
-        n_paused: count_paused(store, &app.roster, now).await?,
+        paused: paused(store, &app.roster, now).await?,
         exported: latest.at,
     };
-    status.troubles = troubles(&status, gate.why.as_deref());
+    let of_service = troubles::of_service(&status);
+    status.headline = of_service.first().map(|(headline, _)| *headline);
+    let of_work = troubles::of_work(&status, gate.why.as_deref());
+    status.troubles = of_service.into_iter().map(|(_, words)| words).chain(of_work).collect();
     status.troubles.extend(gate.clock_trouble());
     let recovery = recovery::latest(store).await?.value;
     let recent = recovery.filter(|recovery| now - recovery.at < RECOVERY_SHOWN);
@@ -187,92 +215,43 @@ async fn gather(app: &App) -> Result<Status, AppError> {
     Ok(status)
 }
 
-/// How many of those who are configured get nothing for now, because the configuration, the operator or they said so.
-async fn count_paused(store: &dyn Store, roster: &Roster, now: DateTime<Utc>) -> Result<usize, StoreError> {
-    let mut n_paused = 0;
+/// Those who are configured and get nothing for now, because the configuration, the operator or they said so.
+async fn paused(store: &dyn Store, roster: &Roster, now: DateTime<Utc>) -> Result<Vec<Paused>, StoreError> {
+    let mut paused = Vec::new();
     for people in roster.people().chunks(CHUNK) {
         let ids: Vec<SubscriberId> = people.iter().map(|person| person.id.clone()).collect();
         let states = store.subscribers(&ids).await?;
-        n_paused += people
-            .iter()
-            .zip(&states)
-            .filter(|(person, state)| {
-                person
-                    .paused_until
-                    .max(state.value.paused_until)
-                    .is_some_and(|until| until > now)
+        paused.extend(people.iter().zip(&states).filter_map(|(person, state)| {
+            let until = person.paused_until.max(state.value.paused_until)?;
+            (until > now).then(|| Paused {
+                subscriber: person.id.clone(),
+                until,
             })
-            .count();
+        }));
     }
-    Ok(n_paused)
+    Ok(paused)
 }
 
-/// Every trouble in a sentence; what has befallen many in the same way, in one.
-fn troubles(status: &Status, gate_why: Option<&str>) -> Vec<String> {
-    let mut troubles = Vec::new();
-    let mut incomplete: BTreeMap<&str, Vec<(DateTime<Utc>, &str)>> = BTreeMap::new();
-    for keyword in &status.keywords {
-        if let Some(since) = keyword.incomplete_since {
-            let why = keyword.why.as_deref().unwrap_or("");
-            incomplete.entry(why).or_default().push((since, &keyword.keyword));
-        }
-    }
-    for (why, keywords) in incomplete {
-        let since = keywords
-            .iter()
-            .map(|(since, _)| *since)
-            .min()
-            .map_or_else(String::new, moment);
-        troubles.push(match keywords.as_slice() {
-            [(_, one)] => format!("{one} is incomplete since {since}: {why}"),
-            [(_, one), others @ ..] => {
-                format!(
-                    "{one} and {} other keywords are incomplete since {since}: {why}",
-                    others.len()
-                )
-            }
-            [] => continue,
-        });
-    }
-    let mut digests: BTreeMap<(&str, &str), Vec<&OnItsWay>> = BTreeMap::new();
-    for entry in status.on_their_way.iter().filter(|entry| entry.n_attempts > 0) {
-        let last = entry.last_outcome.as_deref().unwrap_or("being tried");
-        digests.entry((entry.state, last)).or_default().push(entry);
-    }
-    for ((state, last), entries) in digests {
-        let n_attempts = entries.iter().map(|entry| entry.n_attempts).max().unwrap_or_default();
-        troubles.push(match entries.as_slice() {
-            [one] => format!("digest {} is {state} after {n_attempts} attempts: {last}", one.digest),
-            [one, others @ ..] => format!(
-                "digest {} and {} others are {state} after up to {n_attempts} attempts: {last}",
-                one.digest,
-                others.len()
-            ),
-            [] => continue,
-        });
-    }
-    for (relay, trouble) in failing(&status.relays) {
-        troubles.push(format!(
-            "the relay {relay} takes no mail since {}: {}",
-            moment(trouble.since),
-            trouble.why
-        ));
-    }
-    if let Some(until) = status.arxiv_paused_until {
-        troubles.push(format!(
-            "no requests to arXiv until {}: {}",
-            moment(until),
-            gate_why.unwrap_or("")
-        ));
-    }
-    troubles
+/// When each schedule comes next, the soonest first, and which have slots that came and were not served in time.
+fn slots(book: &SlotBook, roster: &Roster, now: DateTime<Utc>) -> (Vec<NextSlot>, Vec<Slot>) {
+    let schedules = roster.schedules();
+    let next = schedules.iter().map(|(schedule, n_subscribers)| NextSlot {
+        slot: schedule.slot(schedule.next_after(now)),
+        n_subscribers: *n_subscribers,
+    });
+    let mut next: Vec<NextSlot> = next.collect();
+    next.sort_by_key(|next| next.slot.at);
+    let unserved = schedules.iter().filter_map(|(schedule, _)| {
+        let at = book.unserved(schedule, now)?;
+        (now - at > GRACE).then(|| schedule.slot(at))
+    });
+    (next, unserved.collect())
 }
 
-/// The relays in trouble.
-fn failing(relays: &[RelayStatus]) -> impl Iterator<Item = (&str, &RelayTrouble)> {
-    relays
-        .iter()
-        .filter_map(|relay| Some((relay.name.as_str(), relay.trouble.as_ref()?)))
+/// Whether an attempt has ended without success: the first one may be under way, also through a second relay.
+fn is_failing(entry: &OutboxEntry) -> bool {
+    let is_first = matches!(entry.state, EntryState::Leased(_)) && entry.n_attempts <= 1;
+    !entry.attempts.is_empty() && !is_first
 }
 
 fn coverage_of((keyword, freshness): (String, freshness::Freshness)) -> Coverage {

@@ -103,7 +103,7 @@ fn never() -> DateTime<Utc> {
     })
 }
 
-fn pause_in_words(until: DateTime<Utc>) -> String {
+pub(super) fn pause_in_words(until: DateTime<Utc>) -> String {
     if until >= never() {
         "until `subscriber resume`".to_owned()
     } else {

@@ -1,5 +1,6 @@
 //! The command line: parse, call, print, exit status.
 
+mod carry;
 mod manual;
 mod operate;
 mod progress;
@@ -14,14 +15,11 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use self::carry::{absolute, check, on_store};
 use crate::{
     admin::{self, Command, PreviewFormat, Reply},
-    app::{self, App, AppError, Exit, Options},
-    clock::{Clock, SystemClock},
-    config::{Environment, Loaded},
-    daemon::socket,
+    app::{AppError, Exit, Options},
     export::Format,
-    model::Suppression,
     telemetry::{self, LogFormat},
 };
 
@@ -138,7 +136,7 @@ enum Sub {
     },
     /// Check the configuration: every problem at once, and the next times of each schedule.
     Check {
-        /// Also ask arXiv, log in to the relay and open the store; sends nothing.
+        /// Also ask arXiv, log in to the relay and open the state, all as the file says; sends nothing.
         #[arg(long)]
         online: bool,
     },
@@ -425,76 +423,6 @@ fn config_path(given: Option<&Path>) -> PathBuf {
         None if here.exists() => here.to_owned(),
         None => PathBuf::from("/etc/paperround/config.toml"),
     }
-}
-
-fn load(path: &Path) -> Result<Loaded, AppError> {
-    Ok(app::load_config(path, &Environment::from_process())?)
-}
-
-async fn check(path: &Path, online: bool) -> Result<Reply, AppError> {
-    // systemd names the credentials to ExecReload but shows them to ExecStart only: there only the daemon can read
-    // the password.
-    let environment = Environment::from_process();
-    let is_shown = |folder: &PathBuf| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    if !online
-        && !environment.credentials_directory.as_ref().is_some_and(is_shown)
-        && let Some(socket_path) = socket::path_of_service(&environment)
-        && let Some(reply) = socket::ask(
-            &socket_path,
-            &Command::Check {
-                config: absolute(path)?,
-            },
-        )
-        .await?
-    {
-        return Ok(reply);
-    }
-    let loaded = load(path)?;
-    let mut reply = admin::check(&loaded, SystemClock.now());
-    if online {
-        let probed = on_store(path, Command::Probe, &Options::default()).await?;
-        reply.output.push('\n');
-        reply.output.push_str(&probed.output);
-        reply.problems.extend(probed.problems);
-        reply.exit = probed.exit;
-        return Ok(reply);
-    }
-    // Only a running daemon can be asked who is not mailed: the state is not opened for this.
-    let socket_path = socket::path(&loaded.config, &environment);
-    if let Ok(Some(listed)) = socket::ask(&socket_path, &Command::SuppressionList { json: true }).await {
-        let suppressions: Vec<Suppression> = serde_json::from_str(&listed.output).unwrap_or_default();
-        reply.output.push_str(&admin::not_mailed(&loaded.config, &suppressions));
-    }
-    Ok(reply)
-}
-
-/// Carries a command out where the store is: in the running daemon, or here.
-async fn on_store(path: &Path, command: Command, options: &Options) -> Result<Reply, AppError> {
-    let loaded = load(path)?;
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    let socket_path = socket::path(&loaded.config, &Environment::from_process());
-    if let Some(reply) = socket::ask(&socket_path, &command).await? {
-        if options.now.is_some() || options.dry_run {
-            return Err(AppError::Usage(
-                "--now and --dry-run need a state that no running `serve` holds".to_owned(),
-            ));
-        }
-        return Ok(reply);
-    }
-    let app = App::open(loaded, options).await?;
-    if options.now.is_some() && !options.dry_run {
-        crate::daemon::refuse_if_served(&*app.store).await?;
-    }
-    let shown = progress::show(app.run.fetcher.progress());
-    let reply = admin::execute(&app, &command).await;
-    shown.end().await;
-    Ok(reply)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, AppError> {
-    std::path::absolute(path).map_err(|error| AppError::Usage(format!("{}: {error}", path.display())))
 }
 
 fn to_file(reply: Reply, path: &Path) -> Result<Reply, AppError> {

@@ -1,6 +1,6 @@
 //! What the process environment contributes, gathered in one place so that tests can replace it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The environment variables that the configuration looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,24 @@ pub(super) struct Base {
 }
 
 impl Base {
+    /// The folders for the configuration file at `path`.
+    pub(super) fn of(path: &Path, environment: &Environment) -> Self {
+        let config_dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let written_dir = environment.state_directory.clone();
+        Self {
+            written_dir: written_dir.unwrap_or_else(|| config_dir.clone()),
+            config_dir,
+        }
+    }
+
+    /// Where the state is kept, where the file names `named`.
+    pub(super) fn state_dir(&self, named: Option<&str>, environment: &Environment) -> PathBuf {
+        let named = named.map(|dir| self.read(dir));
+        named
+            .or_else(|| environment.state_directory.clone())
+            .unwrap_or_else(|| self.read("state"))
+    }
+
     /// The path of something that is read.
     pub(super) fn read(&self, path: &str) -> PathBuf {
         self.config_dir.join(path)

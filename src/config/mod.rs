@@ -148,6 +148,15 @@ pub fn load(path: &Path, environment: &Environment, check: &TermCheck) -> Result
     }
 }
 
+/// Where the configuration file at `path` keeps the state, also if the file is broken elsewhere or gone: the running
+/// daemon, which has read it when it was whole, is reached there.
+pub fn state_dir_of(path: &Path, environment: &Environment) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let source = source::Source::read(path, 0, &Sink::default());
+    let named = source.and_then(|source| source.string_alone("state_dir"));
+    Base::of(&absolute, environment).state_dir(named.as_deref(), environment)
+}
+
 fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) -> Option<Config> {
     let main = source::Source::read(path, 0, sink)?;
     let main_table = main.parse(sink)?;
@@ -159,9 +168,9 @@ fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) 
     };
     let root = Section::root(reader, &main_table);
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let config_dir = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    let base = Base::of(&absolute, environment);
 
-    let included = include::find_included(&root, &config_dir);
+    let included = include::find_included(&root, &base.config_dir);
     let sources: Vec<source::Source> = (1..)
         .zip(&included.files)
         .filter_map(|(rank, file)| source::Source::read(file, rank, sink))
@@ -178,13 +187,6 @@ fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) 
     let mut roots = vec![lists(&main, &main_table)];
     roots.extend(tables.iter().map(|(source, table)| lists(source, table)));
 
-    let base = Base {
-        written_dir: environment
-            .state_directory
-            .clone()
-            .unwrap_or_else(|| config_dir.clone()),
-        config_dir,
-    };
     let timezone = root
         .get("timezone")
         .and_then(|entry| people::read_zone(&entry))
@@ -198,10 +200,7 @@ fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) 
         None => Schedule::in_zone(SCHEDULE_DEFAULT, timezone).ok()?,
     };
     root.note("schedule", Some(format!("{:?}", schedule.text())));
-    let state_dir = root.string("state_dir").map(|dir| base.read(&dir));
-    let state_dir = state_dir
-        .or_else(|| environment.state_directory.clone())
-        .unwrap_or_else(|| base.read("state"));
+    let state_dir = base.state_dir(root.string("state_dir").as_deref(), environment);
     root.note("state_dir", Some(state_dir.display().to_string()));
 
     let keyword = people::read_keywords(&roots, sink, check);

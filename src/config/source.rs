@@ -104,6 +104,15 @@ impl Source {
         }
     }
 
+    /// The string of a key that stands on a line of its own, whatever the other lines are.
+    pub(super) fn string_alone(&self, key: &str) -> Option<String> {
+        let mut lines = self.text.lines().filter(|line| line.trim_start().starts_with(key));
+        lines.find_map(|line| {
+            let table = DeTable::parse(line).ok()?.into_inner();
+            table.get(key)?.get_ref().as_str().map(str::to_owned)
+        })
+    }
+
     fn syntax_problem(&self, error: &toml::de::Error) -> Problem {
         let offset = error.span().map_or(self.text.len(), |span| span.start);
         let place = self.place(offset, "");

@@ -9,13 +9,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Shared, bell::Bell, note_clock, notify, socket, turn, watch::Watch, web};
+use super::{Shared, bell::Bell, note_clock, notify, reload::reload, socket, turn, watch::Watch, web};
 use crate::{
     admin::Reply,
     app::{self, App, AppError, Exit, Options},
-    config::{self, Environment},
-    delivery,
-    run::{self, claim},
+    config::Environment,
+    run::claim,
     store::StoreError,
 };
 
@@ -33,6 +32,10 @@ const PING_MAX: Duration = Duration::from_secs(10);
 /// A command's mail in hand may delay the end this long; systemd kills after 90 s.
 const LAST_MAIL_MAX: Duration = Duration::from_secs(60);
 
+/// Why nothing is done under a clock that cannot be believed.
+const CLOCK_WRONG: &str = "the clock is more than an hour behind what this daemon has seen, or away from the database's; \
+                           nothing is done until it is right";
+
 /// Runs until SIGTERM or SIGINT, or until something happens that cannot heal.
 pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     let environment = Environment::from_process();
@@ -46,8 +49,9 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     let mut signals = Signals::new().map_err(anyhow::Error::new)?;
     let app = Arc::new(App::open(loaded, &Options::default()).await?);
     note_clock(&*app.store, app.clock.now()).await?;
+    app.standing.begin(app.clock.now());
     let mut watch = Watch::new(&app.config);
-    let socket_path = socket::path(&app.config, &environment);
+    let socket_path = socket::path(&app.config.state_dir, &environment);
     let shared = Arc::new(Shared {
         config_path: config_path.to_owned(),
         app: watch::Sender::new(Arc::clone(&app)),
@@ -98,11 +102,7 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
         }
         if stop_asked && shared.stop.is_cancelled() {
             tracing::warn!("stopped at once, at the second signal");
-            return Ok(Reply {
-                output: String::new(),
-                problems: Vec::new(),
-                exit: Exit::Failed,
-            });
+            return Ok(ended_early());
         }
         if stop_asked {
             tracing::info!("stopping: no new work; the mail in hand is finished");
@@ -113,11 +113,14 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     };
     // A run that came through the control socket may be in the middle of a mail.
     let app = shared.app();
-    tokio::select! {
-        _ended = app.run_lock.lock() => {}
-        () = tokio::time::sleep(LAST_MAIL_MAX) => broken_off(),
-        _ = signals.terminate.recv() => broken_off(),
-        _ = signals.interrupt.recv() => broken_off(),
+    let is_whole = tokio::select! {
+        _ended = app.run_lock.lock() => true,
+        () = tokio::time::sleep(LAST_MAIL_MAX) => false,
+        _ = signals.terminate.recv() => false,
+        _ = signals.interrupt.recv() => false,
+    };
+    if !is_whole {
+        tracing::warn!("a command is broken off; the next start goes on from there");
     }
     if let Some(web) = web {
         web.ended().await;
@@ -133,10 +136,11 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
         tracing::debug!(%error, "the run claim is left to run out");
     }
     match ended {
-        Ok(Ok(())) => {
+        Ok(Ok(())) if is_whole => {
             tracing::info!("stopped");
             Ok(Reply::done(String::new()))
         }
+        Ok(Ok(())) => Ok(ended_early()),
         // A new start restores the latest export; status 65 would keep systemd from making one.
         Ok(Err(error @ StoreError::Damaged { .. })) => {
             Err(anyhow::anyhow!("{error}; the next start restores the latest export").into())
@@ -146,8 +150,13 @@ pub async fn serve(config_path: &Path) -> Result<Reply, AppError> {
     }
 }
 
-fn broken_off() {
-    tracing::warn!("a command is broken off; the next start goes on from there");
+/// Something was in hand. Nothing is lost, the next start goes on with it.
+fn ended_early() -> Reply {
+    Reply {
+        output: String::new(),
+        problems: Vec::new(),
+        exit: Exit::Incomplete,
+    }
 }
 
 /// The brain: one turn after each ring, until told to stop.
@@ -164,10 +173,10 @@ async fn think(shared: Arc<Shared>, pulse: Arc<Pulse>) -> Result<(), StoreError>
             return Ok(());
         }
         let app = shared.app();
-        if !note_clock(&*app.store, app.clock.now()).await? {
-            tracing::error!(
-                "the clock is more than an hour behind what this daemon has seen, or away from the database's; nothing is done until it is right"
-            );
+        let is_believed = note_clock(&*app.store, app.clock.now()).await?;
+        app.standing.halted((!is_believed).then_some(CLOCK_WRONG));
+        if !is_believed {
+            tracing::error!("{CLOCK_WRONG}");
             pulse.beat();
             next = turn::Next::default();
             continue;
@@ -207,74 +216,6 @@ async fn until(shared: &Shared, slot: Option<DateTime<Utc>>) {
         Ok(left) if left < BELL => tokio::time::sleep(left).await,
         Ok(_) => std::future::pending().await,
         Err(_) => {}
-    }
-}
-
-/// Reads the configuration again and puts it in place, or keeps the one that runs and says why.
-async fn reload(shared: &Shared, environment: &Environment, asked_for: bool) {
-    let former = shared.app();
-    let loaded = match app::load_config(&shared.config_path, environment) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            for problem in &problems.0 {
-                // The excerpt of the file that follows the first line is for a terminal.
-                let problem = problem.to_string();
-                tracing::error!("{}", problem.lines().next().unwrap_or_default());
-            }
-            tracing::error!(
-                n_problems = problems.0.len(),
-                "the configuration is not reloaded; the former one stays in force"
-            );
-            return;
-        }
-    };
-    let changes = config::diff(&former.config, &loaded.config);
-    if !changes.needs_restart.is_empty() {
-        tracing::error!(
-            keys = changes.needs_restart.join(", "),
-            "these keys need a restart; the former configuration stays in force"
-        );
-        return;
-    }
-    if changes.removes_many() && !asked_for {
-        tracing::error!(
-            n_removed = changes.removed_subscribers.len(),
-            n_before = changes.total_before,
-            "the change would remove more than a fifth of the subscribers; it waits for SIGHUP (systemctl reload)"
-        );
-        return;
-    }
-    if let Some(problem) = loaded.config.contact_problem() {
-        tracing::error!(
-            problem,
-            "the configuration is not reloaded; the former one stays in force"
-        );
-        return;
-    }
-    for line in &changes.lines {
-        tracing::info!(change = line, "configuration changes");
-    }
-    match former.rebuild(loaded) {
-        Ok(app) => {
-            shared.app.send_replace(Arc::new(app));
-            tracing::info!(n_changes = changes.lines.len(), "configuration reloaded");
-            take_effect(&shared.app()).await;
-            shared.bell.ring();
-        }
-        Err(error) => tracing::error!(%error, "the configuration is not reloaded; the former one stays in force"),
-    }
-}
-
-/// New subscribers count from now, and what waits for those who are gone is cancelled now. What fails here is done at
-/// the next run all the same.
-async fn take_effect(app: &App) {
-    let now = app.clock.now();
-    let done = async {
-        run::synchronise(&app.run, &app.roster, now).await?;
-        delivery::cancel_unwanted(&app.delivery, DateTime::<Utc>::MIN_UTC).await
-    };
-    if let Err(error) = done.await {
-        tracing::error!(%error, "the stored subscribers are not in line with the configuration yet");
     }
 }
 

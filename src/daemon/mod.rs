@@ -7,6 +7,7 @@
 mod bell;
 mod lifecycle;
 mod notify;
+mod reload;
 pub mod socket;
 pub mod turn;
 mod watch;

@@ -19,7 +19,7 @@ use super::Shared;
 use crate::{
     admin::{self, Command, Reply},
     app::AppError,
-    config::{Config, Environment},
+    config::Environment,
 };
 
 const NAME: &str = "control.sock";
@@ -30,9 +30,9 @@ const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How long a client may take to say what it wants.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the socket of a configuration lies.
-pub fn path(config: &Config, environment: &Environment) -> PathBuf {
-    path_of_service(environment).unwrap_or_else(|| config.state_dir.join(NAME))
+/// Where the socket of the daemon lies that keeps its state in `state_dir`.
+pub fn path(state_dir: &Path, environment: &Environment) -> PathBuf {
+    path_of_service(environment).unwrap_or_else(|| state_dir.join(NAME))
 }
 
 /// Where the socket of the service lies that this process belongs to, whatever its configuration says.
@@ -41,15 +41,23 @@ pub fn path_of_service(environment: &Environment) -> Option<PathBuf> {
 }
 
 /// Asks a running daemon to carry out a command; `None` if none runs.
+///
+/// # Errors
+///
+/// The daemon ended before it answered, or its answer cannot be read.
 pub async fn ask(path: &Path, command: &Command) -> Result<Option<Reply>, AppError> {
     let Ok(stream) = UnixStream::connect(path).await else {
         return Ok(None);
     };
     exchange(stream, command).await.map(Some).map_err(|error| {
-        AppError::Other(anyhow::anyhow!(
-            "the running daemon at {} broke off: {error}",
-            path.display()
-        ))
+        let daemon = format!("the daemon at {}", path.display());
+        match error.kind() {
+            // Nothing, or half an answer.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                AppError::BrokenOff(daemon)
+            }
+            _ => AppError::Other(anyhow::anyhow!("{daemon} cannot be understood: {error}")),
+        }
     })
 }
 

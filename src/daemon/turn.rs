@@ -1,6 +1,6 @@
 //! One turn of the brain: what is due now, and doing it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,6 @@ use crate::{
     fetch::Search,
     model::{Definition, Slot, SubscriberId, WorkerId},
     run::{self, SlotBook, claim},
-    schedule::Schedule,
     store::StoreError,
 };
 
@@ -104,7 +103,8 @@ async fn send_along(app: &App, stop: &CancellationToken) -> Result<Option<DateTi
     let next_slot = next_slot(app, now);
     if app.store.next_due().await?.is_none_or(|next| next > now) {
         // All workers wake up at the slot, and the one that makes the run needs some time for it.
-        let latest = schedules(app).map(|schedule| schedule.latest_at_or_before(now)).max();
+        let schedules = app.roster.schedules().into_iter();
+        let latest = schedules.map(|(schedule, _)| schedule.latest_at_or_before(now)).max();
         let is_awaited = latest.is_some_and(|latest| now - latest <= FOLLOWED_FOR);
         let soon = is_awaited.then(|| now + FOLLOW_INTERVAL);
         return Ok(next_slot.into_iter().chain(soon).min());
@@ -120,14 +120,8 @@ async fn send_along(app: &App, stop: &CancellationToken) -> Result<Option<DateTi
 }
 
 fn next_slot(app: &App, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    schedules(app).map(|schedule| schedule.next_after(now)).min()
-}
-
-/// Each schedule once, however many follow it.
-fn schedules(app: &App) -> impl Iterator<Item = &Schedule> {
-    let mut met = HashSet::new();
-    let all = app.roster.people().iter().map(|person| &person.schedule);
-    all.filter(move |schedule| met.insert((schedule.text(), schedule.zone())))
+    let schedules = app.roster.schedules().into_iter();
+    schedules.map(|(schedule, _)| schedule.next_after(now)).min()
 }
 
 /// Fetches, puts together and sends what is due.
@@ -283,6 +277,8 @@ fn covers_latest(fetched_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use chrono::Timelike as _;
+
     use super::*;
     use crate::{
         model::IncompleteKeyword,
@@ -307,6 +303,26 @@ mod tests {
             at,
             duration: TimeDelta::zero(),
         }
+    }
+
+    /// The alert rules (deploy/monitoring) and what they say of silences count on it.
+    #[test]
+    fn two_good_fetches_are_never_more_than_four_days_apart_whatever_the_schedules() {
+        let began: DateTime<Utc> = "2026-01-05T07:00:00Z".parse().unwrap();
+        let at = |now: DateTime<Utc>| fetched(&now.to_rfc3339(), true, true);
+        let mut longest = TimeDelta::zero();
+        for slot in [None, Some(1), Some(5), Some(7), Some(13), Some(22)] {
+            let (mut fetch, mut now) = (at(began), began);
+            while now < began + TimeDelta::days(2 * 365) {
+                now += TimeDelta::minutes(30);
+                let is_near = slot == Some(now.hour());
+                if wants_fetch(Some(&fetch), is_near, began, now) {
+                    longest = longest.max(now - fetch.at);
+                    fetch = at(now);
+                }
+            }
+        }
+        assert_eq!(longest, TimeDelta::days(4));
     }
 
     #[test]

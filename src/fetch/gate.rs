@@ -102,7 +102,7 @@ pub struct Gate {
     /// Told apart from the gates of other workers by it.
     name: String,
     /// Held for the whole of a request: one connection.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 /// The right to make one request, until [`Turn::leave`].
@@ -158,7 +158,17 @@ impl Gate {
             store,
             interval,
             name,
-            turn: Mutex::new(()),
+            turn: Arc::default(),
+        }
+    }
+
+    /// The same, taking turns with `other`: two configurations in one process, of which one takes the other's place or is
+    /// only tried, make one request at a time as well.
+    #[must_use]
+    pub fn beside(self, other: &Self) -> Self {
+        Self {
+            turn: Arc::clone(&other.turn),
+            ..self
         }
     }
 

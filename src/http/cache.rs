@@ -24,6 +24,8 @@ pub(super) enum Key {
     Feed(SubscriberId),
     /// The metrics that are read from the store.
     Gauges,
+    /// That of them for which the state of every subscriber is read.
+    Waiting,
 }
 
 /// Answers of late. One is made at a time, so that a flood of requests costs one core at most and most of them nothing.
@@ -83,7 +85,7 @@ impl Cache {
         let max = match key {
             // A scrape should see what is so now; a flood of them still costs little.
             Key::Gauges => Duration::from_secs(1),
-            Key::Page(_) | Key::Feed(_) => KEPT,
+            Key::Page(_) | Key::Feed(_) | Key::Waiting => KEPT,
         };
         let kept = self.lock();
         let found = kept.get(key)?;

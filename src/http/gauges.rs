@@ -20,8 +20,9 @@ use crate::{
     admin::freshness,
     app::App,
     metrics::PREFIX,
-    model::{EntryState, Suppression, SuppressionReason},
-    run::Report,
+    model::{EntryState, SubscriberId, Suppression, SuppressionReason},
+    roster::CHUNK,
+    run::{Report, SlotBook},
     store::{DocumentKind, EntryFilter, StoreError, documents},
 };
 
@@ -32,8 +33,13 @@ type Labelled<G> = Family<[(&'static str, String); 1], G>;
 
 pub(super) async fn show(State(web): State<Web>) -> Response {
     let app = web.app();
-    let stored = match web.cache.get(&app, Key::Gauges, || stored(&app)).await {
-        Ok(stored) => stored,
+    let stored = async {
+        let stored = web.cache.get(&app, Key::Gauges, || stored(&app)).await?;
+        let waiting = web.cache.get(&app, Key::Waiting, || waiting(&app)).await?;
+        Ok::<_, StoreError>([stored, waiting])
+    };
+    let stored = match stored.await {
+        Ok(stored) => stored.concat(),
         Err(error) => return answer::unavailable(&app, &error),
     };
     let mut text = String::new();
@@ -64,14 +70,27 @@ async fn stored(app: &App) -> Result<String, StoreError> {
     outbox(app, &mut registry).await?;
     suppressions(app, &mut registry).await?;
     runs(app, &mut registry).await?;
+    slots(app, &mut registry).await?;
+    let refused = Gauge::<i64>::default();
+    let daemon = app.standing.daemon();
+    refused.set(i64::from(daemon.is_some_and(|daemon| daemon.refused.is_some())));
+    registry.register(
+        "configuration_refused",
+        "Whether the configuration on the disk was read and is not in force",
+        refused,
+    );
     let gate = app.run.fetcher.client().gate().state().await?.value;
     let paused = Gauge::<i64>::default();
     paused.set(i64::from(
         gate.paused_until.is_some_and(|until| until > app.clock.now()),
     ));
     registry.register("arxiv_paused", "Whether no request may be made to arXiv now", paused);
+    written(&registry)
+}
+
+fn written(registry: &Registry) -> Result<String, StoreError> {
     let mut text = String::new();
-    encode_registry(&mut text, &registry).map_err(|error| StoreError::Damaged {
+    encode_registry(&mut text, registry).map_err(|error| StoreError::Damaged {
         place: "the metrics".to_owned(),
         what: error.to_string(),
     })?;
@@ -176,14 +195,12 @@ async fn runs(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
         .max_by_key(|(_, run)| run.value.began)
         .map(|(_, run)| &run.value);
     let at = Seconds::default();
-    let waiting = Gauge::<i64>::default();
     if let Some(run) = latest {
         #[expect(
             clippy::cast_precision_loss,
             reason = "seconds since 1970 fit into 53 bits for millions of years"
         )]
         at.set(run.began.map_or(0.0, |began| began.timestamp() as f64));
-        waiting.set(whole(run.waiting));
     }
     registry.register_with_unit(
         "last_run_timestamp",
@@ -191,10 +208,42 @@ async fn runs(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
         Unit::Seconds,
         at,
     );
+    Ok(())
+}
+
+/// What waits for a digest, of everyone who is configured: a run looks only at those whose slot it is.
+async fn waiting(app: &App) -> Result<String, StoreError> {
+    let mut n_waiting = 0;
+    for people in app.roster.people().chunks(CHUNK) {
+        let ids: Vec<SubscriberId> = people.iter().map(|person| person.id.clone()).collect();
+        let states = app.store.subscribers(&ids).await?;
+        n_waiting += states.iter().map(|state| state.value.pending.len()).sum::<usize>();
+    }
+    let mut registry = Registry::with_prefix(PREFIX);
+    let waiting = Gauge::<i64>::default();
+    waiting.set(whole(n_waiting));
     registry.register(
         "papers_waiting",
-        "Matches that no digest held yet after the latest run",
+        "Matches of all subscribers that no digest holds yet, as of the last minute",
         waiting,
+    );
+    written(&registry)
+}
+
+async fn slots(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let book = SlotBook::load(&*app.store).await?;
+    let schedules = app.roster.schedules();
+    let unserved = schedules
+        .iter()
+        .filter_map(|(schedule, _)| book.unserved(schedule, now));
+    let age = Seconds::default();
+    age.set(unserved.min().map_or(0.0, |slot| seconds(now - slot)));
+    registry.register_with_unit(
+        "slot_unserved_age",
+        "Time since the first slot that came and is not served yet; 0 where there is none",
+        Unit::Seconds,
+        age,
     );
     Ok(())
 }

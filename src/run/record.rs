@@ -23,7 +23,9 @@ pub struct Tally {
     pub n_fetched: usize,
     /// Of those, not known before.
     pub n_new: usize,
-    /// Of those, on their way or sent.
+    /// Of those, waiting for a digest since an earlier fetch.
+    pub n_waiting: usize,
+    /// Of those, on their way, sent, or ended otherwise.
     pub n_known: usize,
     /// Papers that an exclusion or a category kept out.
     pub n_excluded: usize,
@@ -33,10 +35,12 @@ impl Tally {
     /// The same for a digest that has `n_pending` new papers to choose from: those that earlier fetches brought, and
     /// that this one showed again, are as new to the reader.
     pub(super) fn with_waiting(self, n_pending: usize) -> Self {
-        let n_waited = n_pending.saturating_sub(self.n_new).min(self.n_known);
+        let n_before = self.n_waiting + self.n_known;
+        let n_waited = n_pending.saturating_sub(self.n_new).min(n_before);
         Self {
             n_new: self.n_new + n_waited,
-            n_known: self.n_known - n_waited,
+            n_waiting: 0,
+            n_known: n_before - n_waited,
             ..self
         }
     }
@@ -124,7 +128,9 @@ fn record_for(
             if wanted || !known {
                 tally.n_fetched += 1;
             }
-            tally.n_known += usize::from(wanted);
+            let waits = state.pending.contains_key(&paper.id);
+            tally.n_waiting += usize::from(wanted && waits);
+            tally.n_known += usize::from(wanted && !waits);
             // Whatever it says now: whether it is still one of theirs is decided when it is to be listed.
             if known && list_replacements {
                 changed |= state.record_replacement(&paper.id, paper.version, now);

@@ -34,7 +34,7 @@ pub struct Report {
     pub matched: usize,
     /// Pairs that an exclusion or a category kept out.
     pub excluded: usize,
-    /// Pairs that already were on their way or sent.
+    /// Pairs that were on their way or sent already; what still waits for a digest is not among them.
     pub already_seen: usize,
     /// Digests on their way in this run: new ones and those that earlier runs left.
     pub queued: usize,

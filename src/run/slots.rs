@@ -59,6 +59,12 @@ impl SlotBook {
         }
     }
 
+    /// The first slot of a schedule that has come and is not completed; `None` also for a schedule that was never seen.
+    pub fn unserved(&self, schedule: &Schedule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let last = self.last.get(&key(schedule))?.value;
+        Some(schedule.next_after(last)).filter(|next| *next <= now)
+    }
+
     /// Writes the schedules that were seen for the first time.
     pub async fn save(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let new = std::mem::take(&mut self.new);

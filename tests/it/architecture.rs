@@ -9,7 +9,7 @@ use std::{
 /// Modules by level, the lowest first: a module uses only modules of a lower level.
 const LEVELS: [&[&str]; 15] = [
     &["model", "clock"],
-    &["tex", "token", "schedule", "metrics"],
+    &["tex", "token", "schedule", "standing", "metrics"],
     &["matching"],
     &["arxiv", "digest"],
     &["render"],

@@ -295,7 +295,13 @@ async fn a_check_tries_every_relay_and_a_test_mail_takes_the_first_that_works() 
     let (mut app, second, _) = two_relays().await;
     app.reconfigure(|setup| setup.mail("port", &dead_port().to_string()));
     let program = app.build().await;
-    let reply = admin::execute(&program, &Command::Probe).await;
+    let reply = admin::execute(
+        &program,
+        &Command::Probe {
+            config: app.config_path(),
+        },
+    )
+    .await;
     let second_name = format!("127.0.0.1:{}", second.port);
     assert_eq!(reply.exit, Exit::Failed);
     assert!(

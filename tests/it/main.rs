@@ -27,6 +27,7 @@ mod recovery_cases;
 mod report_cases;
 mod service_cases;
 mod smtp;
+mod status_cases;
 mod version_cases;
 mod volume_cases;
 mod waiting_cases;

@@ -223,3 +223,44 @@ async fn memory_stays_level_over_many_runs() {
     serving.signal("TERM").await;
     assert_eq!(serving.ended().await.0, Some(0));
 }
+
+/// The password of a second relay or of the database too: a command that lacks one would find the configuration broken.
+#[tokio::test]
+async fn paperroundctl_hands_over_every_credential() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/paperroundctl");
+    let script = std::fs::read_to_string(script).expect("it is shipped");
+    let credentials = dir.path().join("credentials");
+    let folder = credentials.display().to_string();
+    let here = dir.path().join("paperroundctl");
+    std::fs::write(&here, script.replace("/etc/paperround/credentials", &folder)).expect("it can be written");
+    let shown = dir.path().join("systemd-run");
+    std::fs::write(&shown, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").expect("it can be written");
+    std::fs::set_permissions(&shown, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    std::fs::create_dir(&credentials).expect("it can be made");
+    let arguments = async || {
+        let mut command = tokio::process::Command::new("sh");
+        command.arg(&here).args(["check", "--online"]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()));
+        let ended = Ended::from(command.output().await.expect("there is a shell"));
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        ended.out
+    };
+    assert!(!arguments().await.contains("LoadCredential"));
+    for name in [
+        "smtp-password",
+        "smtp-password-2",
+        "database-password",
+        "smtp-password~",
+    ] {
+        std::fs::write(credentials.join(name), "secret").expect("it can be written");
+    }
+    let said = arguments().await;
+    for name in ["smtp-password", "smtp-password-2", "database-password"] {
+        let line = format!("--property=LoadCredential={name}:{folder}/{name}\n");
+        assert!(said.contains(&line), "{line} in {said}");
+    }
+    assert_eq!(said.matches("LoadCredential").count(), 3, "{said}");
+    assert!(said.ends_with("/usr/bin/paperround\ncheck\n--online\n"), "{said}");
+}

@@ -97,7 +97,8 @@ async fn a_clock_that_is_wrong_is_told_and_an_answer_from_a_cache_is_no_sign_of_
     let words = "this machine's clock is 2h ahead of arXiv's";
     let status = admin::execute(&built, &admin::Command::Status { json: false }).await;
     assert!(status.output.contains(words), "{}", status.output);
-    let check = admin::execute(&built, &admin::Command::Probe).await;
+    let config = app.config_path();
+    let check = admin::execute(&built, &admin::Command::Probe { config }).await;
     assert!(
         check
             .problems

@@ -73,6 +73,11 @@ claim 'the shipped configuration passes the check' paperroundctl check
 configure
 claim 'the edited configuration passes the check' paperroundctl check
 claim 'check --online reaches arXiv, relay and state' paperroundctl check --online
+printf CANARY-4711 > /etc/paperround/credentials/smtp-password-2
+printf '\n[[mail.relay]]\nhost = "relay.lab.example"\nusername = "papers"\n' >> $config
+claim 'a command gets the password of a second relay too' paperroundctl check
+sed -i '/^\[\[mail.relay\]\]/,+2d' $config
+rm /etc/paperround/credentials/smtp-password-2
 claim 'a test mail arrives' paperroundctl test-mail ana+test@lab.example
 claim 'it starts' systemctl enable --now paperround
 claim 'it says that it is ready' active

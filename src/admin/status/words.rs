@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Coverage, NotDelivered, OnItsWay, RelayStatus, Status};
+use super::{Coverage, NextSlot, NotDelivered, OnItsWay, RelayStatus, Status};
 use crate::{
-    admin::{moment, suppression},
-    model::{Ending, Suppression},
+    admin::{moment, subscribers::pause_in_words, suppression},
+    model::{Ending, Slot, Suppression},
     run::Report,
 };
 
@@ -17,24 +17,27 @@ const TROUBLES_SHOWN: usize = 8;
 /// Up to so many keywords are listed one by one.
 const KEYWORDS_LISTED: usize = 8;
 /// How many digests or addresses of a kind are named.
-const NAMED: usize = 4;
+const NAMED: usize = 3;
 
 pub(super) fn of(status: &Status, now: DateTime<Utc>) -> String {
     let mut text = Lines::default();
     let verdict = if status.well { "All is well" } else { "Not all is well" };
-    let paused = if status.n_paused > 0 {
-        format!(", {} of them paused", status.n_paused)
-    } else {
-        String::new()
+    let headline = status.headline.map_or_else(String::new, |words| format!(": {words}"));
+    let paused = match status.paused.len() {
+        0 => String::new(),
+        n => format!(", {n} of them paused"),
     };
     text.line(&format!(
-        "{verdict} at {}; {} subscribers{paused}.",
+        "{verdict} at {}{headline}; {} subscribers{paused}.",
         moment(now),
         status.n_subscribers
     ));
     text.some(TROUBLES_SHOWN, &status.troubles, "status --json", |trouble| {
         format!("! {trouble}")
     });
+
+    let exported = status.exported.map_or_else(|| "none yet".to_owned(), moment);
+    text.line(&format!("{}. Latest export of the state: {exported}.", service(status)));
 
     text.line("\nLatest runs");
     if status.runs.is_empty() {
@@ -62,14 +65,35 @@ pub(super) fn of(status: &Status, now: DateTime<Utc>) -> String {
     for relay in &status.relays {
         text.line(&format!("  {}", relay_in_words(relay, now)));
     }
-    suppressions(&mut text, &status.suppressions);
-    let exported = status.exported.map_or_else(|| "none yet".to_owned(), moment);
-    text.line(&format!("\nLatest export of the state: {exported}"));
-    text.line("\nNext slots");
-    for (schedule, at) in &status.next_slots {
-        text.line(&format!("  {}  ({schedule})", moment(*at)));
+    if !status.paused.is_empty() {
+        text.line(&format!("\nPaused: {}", status.paused.len()));
     }
+    text.some(NAMED, &status.paused, "subscriber list", |paused| {
+        format!("{}  {}", paused.subscriber, pause_in_words(paused.until))
+    });
+    suppressions(&mut text, &status.suppressions);
+    text.line("\nNext slots");
+    text.some(NAMED, &status.next_slots, "status --json", next_slot);
     text.0
+}
+
+/// Whether a daemon is there and what it is at; without one, that nothing is amiss, or nothing, since the troubles say it.
+fn service(status: &Status) -> String {
+    match (&status.daemon, status.unserved.first()) {
+        (Some(daemon), None) => format!("Daemon: runs since {}", moment(daemon.since)),
+        (Some(daemon), Some(slot)) => format!(
+            "Daemon: runs since {}, at work for the slot of {}",
+            moment(daemon.since),
+            moment(slot.at)
+        ),
+        (None, None) => "Daemon: none runs here, and no slot waits to be served".to_owned(),
+        (None, Some(_)) => "Daemon: none runs here".to_owned(),
+    }
+}
+
+fn next_slot(next: &NextSlot) -> String {
+    let Slot { schedule, zone, at } = &next.slot;
+    format!("{}  {schedule} {zone}, {} subscribers", moment(*at), next.n_subscribers)
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +138,7 @@ fn run_in_words(run: &Report) -> String {
     };
     parts.push(counted(&[
         (run.matched, "matched"),
-        (run.already_seen, "already sent"),
+        (run.already_seen, "already sent or on their way"),
         (run.excluded, "excluded"),
     ]));
     parts.push(if run.queued == 0 {
