@@ -12,9 +12,9 @@ use super::{Reply, freshness, json, moment};
 use crate::{
     app::{App, AppError},
     delivery::attempt_in_words,
-    model::{Ending, EntryState, OutboxEntry, RelayTrouble, Slot, SubscriberId, Suppression},
+    model::{Ending, EntryState, OutboxEntry, RelayTrouble, Slot, SubscriberId, Suppression, WorkerId},
     roster::{CHUNK, Roster},
-    run::{Report, SlotBook},
+    run::{Report, SlotBook, claim},
     schedule::GRACE,
     standing::Daemon,
     store::{DocumentKind, EntryFilter, Store, StoreError, documents, exports, recovery, relays},
@@ -34,6 +34,9 @@ struct Status {
     troubles: Vec<String>,
     /// The daemon that answers; `None` where none runs here.
     daemon: Option<Daemon>,
+    /// Who makes the runs, where several workers share the state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs_made_by: Option<WorkerId>,
     runs: Vec<Report>,
     keywords: Vec<Coverage>,
     outbox: BTreeMap<&'static str, usize>,
@@ -181,6 +184,7 @@ async fn gather(app: &App) -> Result<Status, AppError> {
         well: true,
         headline: None,
         daemon: app.standing.daemon(),
+        runs_made_by: claim::holder(store).await?,
         troubles: Vec::new(),
         runs,
         keywords,

@@ -15,6 +15,7 @@ use crate::{
     app::{self, App, AppError, Exit, Options},
     config::Environment,
     run::claim,
+    standing::Daemon,
     store::StoreError,
 };
 
@@ -247,9 +248,20 @@ async fn feed_watchdog(app: &App, pulse: &Pulse) {
         // A new process would find the database no better, and forget which mails were accepted meanwhile.
         notify::alive("the database does not answer");
     } else if is_alive && matches!(answers, Ok(Ok(()))) {
-        notify::alive("serving");
+        notify::alive(&in_brief(app));
     } else {
         tracing::error!("the scheduler or the store does not move; the watchdog is not fed");
+    }
+}
+
+/// What `systemctl status` shows.
+fn in_brief(app: &App) -> String {
+    match app.standing.daemon() {
+        Some(Daemon { halted: Some(why), .. }) => why.to_owned(),
+        Some(Daemon {
+            refused: Some(refused), ..
+        }) => format!("serving; the configuration file is not in force: {}", refused.why),
+        _ => "serving".to_owned(),
     }
 }
 

@@ -66,6 +66,17 @@ pub async fn claim(store: &dyn Store, worker: &WorkerId, people: &str) -> Result
     Err(StoreError::Conflict("the run claim".to_owned()))
 }
 
+/// Who makes the runs now, where several workers can work on the state and one of them is alive.
+pub async fn holder(store: &dyn Store) -> Result<Option<WorkerId>, StoreError> {
+    if store.claim_ttl().is_none() {
+        return Ok(None);
+    }
+    let claim: Versioned<Claim> = documents::load(store, DocumentKind::Note, NOTE).await?;
+    let now = store.shared_now().await?;
+    let holder = claim.value.holder.filter(|holder| holder.until > now);
+    Ok(holder.map(|holder| holder.worker))
+}
+
 /// Gives the claim back if it is this worker's.
 pub async fn give_back(store: &dyn Store, worker: &WorkerId) -> Result<(), StoreError> {
     if store.claim_ttl().is_none() {

@@ -254,6 +254,12 @@ async fn the_service_manager_is_told_of_readiness_life_reload_and_stop() {
         || serving.log(),
     )
     .await;
+    let good = fs::read_to_string(app.config_path()).expect("it was written");
+    fs::write(app.config_path(), "schedule = [").expect("it can be written");
+    serving.signal("HUP").await;
+    let words = "STATUS=serving; the configuration file is not in force: ";
+    until(|| heard().contains(words), || serving.log()).await;
+    fs::write(app.config_path(), good).expect("it can be written");
     // A second one, on the same state, is not ready.
     let (other, mut heard_of_other) = manager(&app, "other");
     let (code, log) = serve(&other).ended().await;

@@ -66,7 +66,7 @@ async fn status_says_that_no_daemon_runs_and_alarms_when_a_slot_was_missed() {
     let text = overview(&mut app).await;
     assert!(first_line(&text).starts_with("All is well"), "{text}");
     assert!(
-        text.contains("none runs here, and no slot waits to be served"),
+        text.contains("Daemon: none runs here, and no slot is overdue."),
         "{text}"
     );
     app.run_due_on("2026-02-11T12:00:00Z").await;

@@ -12,7 +12,9 @@ use crate::{admin::moment, model::RelayTrouble};
 pub(super) fn of_service(status: &Status) -> Vec<(&'static str, String)> {
     let mut troubles = Vec::new();
     let Some(daemon) = &status.daemon else {
-        if let [slot, others @ ..] = status.unserved.as_slice() {
+        if let [slot, others @ ..] = status.unserved.as_slice()
+            && status.runs_made_by.is_none()
+        {
             let others = match others.len() {
                 0 => String::new(),
                 n => format!(", nor were those of {n} other schedules"),

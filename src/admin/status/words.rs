@@ -77,18 +77,20 @@ pub(super) fn of(status: &Status, now: DateTime<Utc>) -> String {
     text.0
 }
 
-/// Whether a daemon is there and what it is at; without one, that nothing is amiss, or nothing, since the troubles say it.
+/// Whether a daemon is there and what it is at; without one calmly, since the troubles say it where it is amiss.
 fn service(status: &Status) -> String {
-    match (&status.daemon, status.unserved.first()) {
-        (Some(daemon), None) => format!("Daemon: runs since {}", moment(daemon.since)),
-        (Some(daemon), Some(slot)) => format!(
-            "Daemon: runs since {}, at work for the slot of {}",
-            moment(daemon.since),
-            moment(slot.at)
-        ),
-        (None, None) => "Daemon: none runs here, and no slot waits to be served".to_owned(),
-        (None, Some(_)) => "Daemon: none runs here".to_owned(),
+    let mut words = match (&status.daemon, &status.runs_made_by) {
+        (Some(daemon), _) => format!("Daemon: runs since {}", moment(daemon.since)),
+        (None, Some(worker)) => format!("Daemon: none runs here, the worker {worker} makes the runs"),
+        (None, None) => "Daemon: none runs here".to_owned(),
+    };
+    let is_served = status.daemon.is_some() || status.runs_made_by.is_some();
+    match status.unserved.first() {
+        Some(slot) if is_served => words.push_str(&format!(", at work for the slot of {}", moment(slot.at))),
+        None if !is_served => words.push_str(", and no slot is overdue"),
+        _ => {}
     }
+    words
 }
 
 fn next_slot(next: &NextSlot) -> String {
