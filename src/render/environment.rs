@@ -35,7 +35,7 @@ const TEXT: &str = ".txt.j2";
 /// The largest template file.
 const TEMPLATE_BYTES_MAX: u64 = 256 * 1024;
 
-const BUILT_IN: [(&str, &str); 18] = [
+pub(super) const BUILT_IN: [(&str, &str); 18] = [
     ("dark.html.j2", include_str!("../../templates/dark.html.j2")),
     ("layout.html.j2", include_str!("../../templates/layout.html.j2")),
     ("cards.html.j2", include_str!("../../templates/cards.html.j2")),

@@ -256,4 +256,6 @@ fn kind_name(kind: DigestKind) -> &'static str {
 }
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;

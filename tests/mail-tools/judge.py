@@ -155,11 +155,8 @@ for file in spoilt:
         dmarc = report["dmarc"]["status"]["result"]
         note(f"check_06 DMARC refuses {file.stem}", dmarc != "pass", f"dmarc={dmarc}")
 
-def is_clean(name, score, rules):
+def is_clean(score, rules):
     bad = {rule: points for rule, points in rules.items() if FAMILIES.match(rule) and points > RULE_MAX}
-    # What the attacks among the papers say of themselves is no fault of the mail: one is a title of 500 letters in a row.
-    if name == "hostile":
-        score = round(score - rules.get("LONGWORDS", 0.0), 3)
     return score <= SCORE_MAX and not bad and "DKIM_VALID_AU" in rules and "SPF_PASS" in rules
 
 
@@ -171,9 +168,9 @@ plain = MAILS / "spoilt-text.eml"
 judged = spam([*whole, plain])
 for file in whole:
     found = judged[file]
-    note(f"check_15 SpamAssassin of {file.stem}", is_clean(file.stem, *found), counted(*found))
+    note(f"check_15 SpamAssassin of {file.stem}", is_clean(*found), counted(*found))
 found = judged[plain]
-note("check_15 SpamAssassin refuses spoilt-text", not is_clean("spoilt-text", *found), counted(*found))
+note("check_15 SpamAssassin refuses spoilt-text", not is_clean(*found), counted(*found))
 
 
 def by_vnu(files):

@@ -264,11 +264,13 @@ impl TestApp {
         self.smtp.accepted().iter().map(Mail::read).collect()
     }
 
-    /// Those since the last call of this method.
+    /// Those since the last call of this method, by recipient: several connections bring the mails of different
+    /// people in no certain order. Those to one person stand in the order in which they came.
     pub(crate) fn new_mails(&mut self) -> Vec<Mail> {
         let all = self.mails();
-        let new = all[self.n_read..].to_vec();
+        let mut new = all[self.n_read..].to_vec();
         self.n_read = all.len();
+        new.sort_by(|a, b| a.to.cmp(&b.to));
         new
     }
 

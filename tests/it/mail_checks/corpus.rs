@@ -359,7 +359,8 @@ pub(super) fn hostile() -> Vec<Paper> {
         "\"><img src=x onerror=alert(1)><a href=\"javascript:alert(1)\">",
         "--paperround\r\n.\r\nQUIT\r\nContent-Type: text/html",
         "{{ 7 * 7 }}{% raw %} &amp; &lt; ]]> --> <!--",
-        &"x".repeat(500),
+        // Unbroken, so that only the mail's own rules break it; not of letters alone, which is a trait of spam's filler.
+        &"Fe2O3".repeat(100),
         "\u{202e}detrevni\u{202c} \u{2066}isolated \u{feff}\u{200b}",
         "$\\frac{\\frac{\\frac{a}{b}}{c}{$ \\unknown{$$ \\[ { } ^_^",
     ]
