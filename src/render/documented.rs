@@ -56,7 +56,11 @@ fn inner_names(value: &Json) -> BTreeSet<String> {
         Json::Object(fields) => fields
             .iter()
             .flat_map(|(name, field)| {
-                let inner = (name != "cards").then(|| inner_names(field)).unwrap_or_default();
+                let inner = if name == "cards" {
+                    BTreeSet::new()
+                } else {
+                    inner_names(field)
+                };
                 inner.into_iter().chain([name.clone()])
             })
             .collect(),
