@@ -117,8 +117,8 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
         ));
         if let early @ [first, ..] = early_slots(schedule, now).as_slice() {
             line(format_args!(
-                "    {} times in the coming year, next on {}, this is between an announcement (20:00 US Eastern) and 00:30, when \
-                 not all of it can be read: these digests cover the announcement before",
+                "    after {} announcements of the coming year (20:00 US Eastern) a slot comes before 00:30, when not all of \
+                 it can be read, next on {}: that digest covers the announcement before",
                 early.len(),
                 local(schedule, *first)
             ));

@@ -193,6 +193,7 @@ pub async fn serve_slots(
     let began = tokio::time::Instant::now();
     let mut report = Report {
         slot,
+        fetched_at: Some(fetch.at),
         began: Some(app.clock.now()),
         duration_ms: 0,
         ..fetch.report.clone()
@@ -296,6 +297,9 @@ async fn try_keep(app: &App, report: &Report) -> Result<(), StoreError> {
 fn log(report: &Report) {
     tracing::info!(
         run.slot = report.slot.as_ref().map(ToString::to_string),
+        run.fetched_at = report
+            .fetched_at
+            .map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
         fetched = report.fetched,
         new = report.new,
         known = report.known,

@@ -116,7 +116,11 @@ impl Transport {
                 .probe()
                 .await
                 .map(|steps| steps.join("; "))
-                .map_err(|error| format!("{error} (after: {})", error.steps.join("; "))),
+                .map_err(|error| match error.steps.split_last() {
+                    // The last step is the failure itself.
+                    Some((_, before @ [_, ..])) => format!("{error} (after: {})", before.join("; ")),
+                    _ => error.to_string(),
+                }),
             Way::Sendmail(sendmail) => match std::fs::metadata(&sendmail.program) {
                 Ok(file) if file.is_file() => Ok(format!("{} is there", sendmail.program.display())),
                 Ok(_) => Err(format!("mail.sendmail: {} is no file", sendmail.program.display())),

@@ -16,6 +16,10 @@ use crate::{
 pub struct Report {
     /// The slot, where the run was made for one.
     pub slot: Option<Slot>,
+    /// When the fetch was made whose papers the run put together, where that was another run's: then the counts of papers
+    /// and of pairs are that fetch's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<DateTime<Utc>>,
     /// When the run began, by the calendar.
     pub began: Option<DateTime<Utc>>,
     /// The announcements that this fetch covers and the complete one before it did not, as their evenings.

@@ -415,3 +415,25 @@ async fn what_waits_is_neither_sent_nor_forgotten_in_the_counts() {
     let text = web.get("/metrics").await.body;
     assert!(text.contains("paperround_slot_unserved_age_seconds 3600.0\n"), "{text}");
 }
+
+/// Several slots are served from one fetch: its counts stand in its own line, once.
+#[tokio::test]
+async fn a_fetch_is_counted_once_however_many_slots_are_served_from_it() {
+    let setup = Setup::new()
+        .line("schedule = \"*/3 * * * * *\"")
+        .subscriber_with(ANA, &[GNN_LINE]);
+    let app = setup.start().await;
+    app.arxiv.set_now(SystemClock.now());
+    app.arxiv.add_now([paper("A graph neural network for molecules")]);
+    let serving = Serving::start(&app.config_path(), &["serve"]);
+    until(|| serving.log().matches("run.slot=").count() >= 2, || serving.log()).await;
+    let status = command(&app, &["status"]).await;
+    assert_eq!(
+        status.out.matches("1 fetched, 1 new; 1 matched").count(),
+        1,
+        "{}",
+        status.out
+    );
+    assert!(status.out.contains("from the fetch of 20"), "{}", status.out);
+    serving.stopped().await;
+}

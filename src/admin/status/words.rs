@@ -121,8 +121,14 @@ impl Lines {
     }
 }
 
-/// What it did, without what there was none of.
+/// What it did, without what there was none of, nor what another run has fetched.
 fn run_in_words(run: &Report) -> String {
+    let counted = |pairs: &[(usize, &str)]| {
+        let some = pairs.iter().filter(|(n, _)| *n > 0);
+        some.map(|(n, words)| format!("{n} {words}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let mut parts = vec![
         announcements(run),
         format!(
@@ -130,19 +136,18 @@ fn run_in_words(run: &Report) -> String {
             run.keywords.saturating_sub(run.incomplete.len()),
             run.keywords
         ),
-        format!("{} fetched, {} new", run.fetched, run.new),
     ];
-    let counted = |pairs: &[(usize, &str)]| {
-        let some = pairs.iter().filter(|(n, _)| *n > 0);
-        some.map(|(n, words)| format!("{n} {words}"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    parts.push(counted(&[
-        (run.matched, "matched"),
-        (run.already_seen, "already sent or on their way"),
-        (run.excluded, "excluded"),
-    ]));
+    match run.fetched_at {
+        Some(at) => parts.push(format!("from the fetch of {}", moment(at))),
+        None => parts.extend([
+            format!("{} fetched, {} new", run.fetched, run.new),
+            counted(&[
+                (run.matched, "matched"),
+                (run.already_seen, "already sent or on their way"),
+                (run.excluded, "excluded"),
+            ]),
+        ]),
+    }
     parts.push(if run.queued == 0 {
         "no digest queued".to_owned()
     } else {
@@ -156,7 +161,9 @@ fn run_in_words(run: &Report) -> String {
     });
     parts.push(counted(&[(run.waiting, "waiting")]));
     parts.extend(run.silence.map(|silence| silence.in_words("the fetch before")));
-    parts.extend(run.found_alone());
+    if run.fetched_at.is_none() {
+        parts.extend(run.found_alone());
+    }
     parts.retain(|part| !part.is_empty());
     format!("{}  {}", run.began.map_or_else(String::new, moment), parts.join("; "))
 }
