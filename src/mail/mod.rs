@@ -1,5 +1,6 @@
 //! One message on its way: from a rendered digest to bytes, and from bytes to the relay's word.
 
+pub mod beside;
 pub mod bounce;
 pub mod capabilities;
 pub mod compose;

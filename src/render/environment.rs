@@ -160,6 +160,11 @@ impl Templates {
         Ok(templates)
     }
 
+    /// Whether any template is overridden.
+    pub(super) fn is_overridden(&self) -> bool {
+        self.overridden.is_some()
+    }
+
     /// Renders the parts from one page, with the overrides or else all of them with the built-in templates.
     pub(super) fn render(
         &self,

@@ -38,8 +38,8 @@ impl Renderer {
         let plan = Plan::new(record);
         let fits = |step: usize| -> Result<bool, RenderError> {
             let fitted = plan.at(step);
-            let rendered = self.render(&fitted.record, sources, links)?;
-            Ok(rendered.html.quoted_printable_len() <= bytes_max)
+            let html = self.html(&fitted.record, sources, links)?;
+            Ok(html.quoted_printable_len() <= bytes_max)
         };
         let mut low = plan.first_step(bytes_max / LINE_BYTES_MIN);
         if fits(low)? {

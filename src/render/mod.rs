@@ -158,6 +158,9 @@ pub struct RenderError {
     source: minijinja::Error,
 }
 
+/// The parts of a digest, the HTML last.
+const PARTS: [&str; 3] = ["subject.txt", "txt", "html"];
+
 /// Templates and settings, ready to render. Made anew for each run, so that a changed template is noticed.
 #[derive(Debug)]
 pub struct Renderer {
@@ -206,18 +209,8 @@ impl Renderer {
         links: &PersonalLinks,
     ) -> Result<Rendered, RenderError> {
         let page = Page::new(record, sources, links, &self.settings, &self.kept);
-        let name = kind_name(record.kind);
         let subject = page.subject.clone();
-        let parts = [
-            format!("{name}.subject.txt.j2"),
-            format!("{name}.txt.j2"),
-            format!("{name}.html.j2"),
-        ];
-        let (mut rendered, fell_back) = self.templates.render(&parts, page).map_err(|source| RenderError {
-            what: format!("digest {}", record.id),
-            template: source.name().unwrap_or(name).to_owned(),
-            source,
-        })?;
+        let (mut rendered, fell_back) = self.parts(record, page, &PARTS)?;
         let html = rendered.pop().unwrap_or_default();
         let text = rendered.pop().unwrap_or_default();
         // Whatever a template does, the subject stays one line of bounded length.
@@ -230,6 +223,34 @@ impl Renderer {
             text,
             html,
             fell_back,
+        })
+    }
+
+    /// The HTML part as [`Renderer::render`] makes it.
+    fn html(&self, record: &DigestRecord, sources: &Sources<'_>, links: &PersonalLinks) -> Result<Body, RenderError> {
+        let page = Page::new(record, sources, links, &self.settings, &self.kept);
+        // One part whose override fails makes all of them fall back.
+        let parts: &[&str] = if self.templates.is_overridden() {
+            &PARTS
+        } else {
+            &PARTS[2..]
+        };
+        let (mut rendered, _) = self.parts(record, page, parts)?;
+        Ok(rendered.pop().unwrap_or_default())
+    }
+
+    fn parts(
+        &self,
+        record: &DigestRecord,
+        page: Page,
+        parts: &[&str],
+    ) -> Result<(Vec<Body>, Option<TemplateProblem>), RenderError> {
+        let name = kind_name(record.kind);
+        let parts: Vec<String> = parts.iter().map(|part| format!("{name}.{part}.j2")).collect();
+        self.templates.render(&parts, page).map_err(|source| RenderError {
+            what: format!("digest {}", record.id),
+            template: source.name().unwrap_or(name).to_owned(),
+            source,
         })
     }
 }

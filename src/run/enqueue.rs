@@ -12,6 +12,7 @@ use super::{
 use crate::{
     arxiv::calendar,
     digest,
+    mail::{beside, compose::Papers},
     matching::Lexicon,
     model::{
         ArxivId, CoverageNote, DigestId, DigestKind, DigestRecord, Ending, EntryState, IncompleteKeyword, OutboxEntry,
@@ -29,6 +30,8 @@ const SILENCE_TOLERANCE: TimeDelta = TimeDelta::hours(1);
 const SUPPRESSED_WAIT: TimeDelta = TimeDelta::days(14);
 /// How often a write that somebody else overtook is decided again.
 const CONFLICTS_MAX: usize = 20;
+/// How many subscribers' digests are put together and written at once.
+const TOGETHER: usize = 32;
 
 /// What happens when there is nothing to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,70 +79,234 @@ pub(super) async fn enqueue(
     report: &mut Report,
 ) -> Result<Vec<Enqueued>, StoreError> {
     let suppressed = roster::suppressions(&*ctx.store).await?;
-    let mut shelf = Shelf::new(&*ctx.store, lexicon);
+    let mut desk = Desk {
+        ctx,
+        suppressed: &suppressed,
+        shelf: Shelf::new(&*ctx.store, lexicon),
+        recorded,
+        is_current: report.current,
+    };
     let mut enqueued = Vec::new();
     for chunk in people.chunks(CHUNK) {
         // Papers are shared within a chunk and dropped after it, so that memory stays flat.
-        shelf.clear();
-        for id in chunk {
-            let Some(person) = roster.get(id) else { continue };
-            let one = enqueue_one(ctx, person, &suppressed, &mut shelf, recorded, report).await?;
-            enqueued.extend(one);
+        desk.shelf.clear();
+        let persons: Vec<&Person> = chunk
+            .iter()
+            .filter_map(|id| roster.get(id).map(AsRef::as_ref))
+            .collect();
+        for group in persons.chunks(TOGETHER) {
+            let done = desk.enqueue_group(group).await?;
+            report.waiting += done.n_waiting;
+            enqueued.extend(done.enqueued);
         }
     }
     Ok(enqueued)
 }
 
-async fn enqueue_one(
-    ctx: &Context,
-    person: &Person,
-    suppressed: &HashMap<String, Suppression>,
-    shelf: &mut Shelf<'_>,
-    recorded: &Recorded,
-    report: &mut Report,
-) -> Result<Option<Enqueued>, StoreError> {
-    let now = ctx.clock.now();
-    for _ in 0..CONFLICTS_MAX {
-        let Some(mut state) = ctx.store.subscribers(std::slice::from_ref(&person.id)).await?.pop() else {
-            return Ok(None);
-        };
-        if is_silent(person, &state.value, suppressed, now) {
-            let is_suppressed = suppressed.contains_key(&roster::suppression_key(&person.address));
-            if is_suppressed && give_up_old(&mut state.value, now) > 0 {
-                let batch = Batch {
-                    subscribers: vec![state.clone()],
-                    ..Batch::default()
+/// What all digests of a run are put together from.
+struct Desk<'r> {
+    ctx: &'r Context,
+    suppressed: &'r HashMap<String, Suppression>,
+    shelf: Shelf<'r>,
+    recorded: &'r Recorded,
+    is_current: bool,
+}
+
+/// What became of some people's papers.
+#[derive(Debug, Default)]
+struct Done {
+    enqueued: Vec<Enqueued>,
+    n_waiting: usize,
+}
+
+/// A digest before it is cut to size, and the state of its subscriber.
+struct Draft {
+    state: Versioned<SubscriberState>,
+    record: DigestRecord,
+    texts: Papers,
+    n_pending: usize,
+}
+
+impl Desk<'_> {
+    /// The digests of some people in one write. Where somebody else has written one of their states meanwhile, each is
+    /// decided again alone, so that one does not hold up the others.
+    async fn enqueue_group(&mut self, group: &[&Person]) -> Result<Done, StoreError> {
+        match self.enqueue_together(group).await {
+            Err(StoreError::Conflict(_)) => {}
+            done => return done,
+        }
+        let mut all = Done::default();
+        for person in group {
+            let done = self.enqueue_alone(person).await?;
+            all.enqueued.extend(done.enqueued);
+            all.n_waiting += done.n_waiting;
+        }
+        Ok(all)
+    }
+
+    async fn enqueue_alone(&mut self, person: &Person) -> Result<Done, StoreError> {
+        for _ in 0..CONFLICTS_MAX {
+            match self.enqueue_together(&[person]).await {
+                Err(StoreError::Conflict(_)) => {}
+                done => return done,
+            }
+        }
+        Err(StoreError::Conflict(format!("the state of {}", masked(&person.id))))
+    }
+
+    async fn enqueue_together(&mut self, group: &[&Person]) -> Result<Done, StoreError> {
+        let now = self.ctx.clock.now();
+        let mut done = Done::default();
+        let mut batch = Batch::default();
+        let mut drafts = Vec::with_capacity(group.len());
+        let ids: Vec<SubscriberId> = group.iter().map(|person| person.id.clone()).collect();
+        for (person, mut state) in group.iter().zip(self.ctx.store.subscribers(&ids).await?) {
+            if is_silent(person, &state.value, self.suppressed, now) {
+                let is_suppressed = self.suppressed.contains_key(&roster::suppression_key(&person.address));
+                let n_given_up = if is_suppressed {
+                    give_up_old(&mut state.value, now)
+                } else {
+                    0
                 };
-                match ctx.store.commit(batch).await {
-                    Err(StoreError::Conflict(_)) => continue,
-                    done => done?,
+                done.n_waiting += state.value.pending.len();
+                batch.subscribers.extend((n_given_up > 0).then_some(state));
+                continue;
+            }
+            take_back(self.ctx, &mut state.value, &mut batch, now).await?;
+            match self.draft(person, &mut state.value, now).await? {
+                Some((record, texts, n_pending)) => drafts.push(Draft {
+                    state,
+                    record,
+                    texts,
+                    n_pending,
+                }),
+                None => batch.subscribers.push(state),
+            }
+        }
+        let to_fit = drafts
+            .iter_mut()
+            .map(|draft| (draft.record.clone(), std::mem::take(&mut draft.texts)));
+        let fitted = beside::fit(&self.ctx.composer, to_fit.collect()).await;
+        for (draft, fitted) in drafts.into_iter().zip(fitted) {
+            let (mut state, n_pending) = (draft.state, draft.n_pending);
+            let record = match fitted {
+                Ok(fitted) => fitted.record,
+                Err(error) => {
+                    // The mail cannot be made at all: it is enqueued as it is, so that delivery names the failure.
+                    tracing::error!(%error, "a digest cannot be cut to size");
+                    draft.record
+                }
+            };
+            tell_broad(&record);
+            let entry = self.number(&mut state.value, record, now);
+            // Later versions of what was sent are no papers that wait.
+            let n_new = entry.digest.papers().filter(|paper| paper.replaces.is_none()).count();
+            done.n_waiting += n_pending.saturating_sub(n_new);
+            done.enqueued.push(Enqueued {
+                id: entry.digest.id.clone(),
+                kind: entry.digest.kind,
+                n_papers: entry.digest.papers().count(),
+            });
+            batch.entries.push(Versioned::new(entry));
+            batch.subscribers.push(state);
+        }
+        // Nothing of it leaves the machine before a lease is on the disk, and with it this.
+        self.ctx.store.commit_soon(batch).await?;
+        for Enqueued { id, n_papers, .. } in &done.enqueued {
+            tracing::info!(digest.id = %id.number, subscriber.id = %masked(&id.subscriber), n_papers, "digest enqueued");
+        }
+        Ok(done)
+    }
+
+    /// The next digest of a subscriber out of what is pending, if there is anything to say, with the text of its papers,
+    /// and how many of them are new.
+    async fn draft(
+        &mut self,
+        person: &Person,
+        state: &mut SubscriberState,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(DigestRecord, Papers, usize)>, StoreError> {
+        let settings = &self.ctx.settings.enqueue;
+        let mut candidates = candidates::pending(person, state, &mut self.shelf).await?;
+        if settings.list_replacements {
+            let (listed, dropped) = candidates::replacements(person, state, &mut self.shelf).await?;
+            dropped.iter().for_each(|id| state.drop_replacement(id));
+            candidates.extend(listed);
+        }
+        let pending: Vec<digest::Pending<'_>> = candidates.iter().map(Candidate::as_pending).collect();
+        let keywords: Vec<_> = person
+            .keywords
+            .iter()
+            .map(|(heading, definition)| (heading.clone(), definition.term.clone()))
+            .collect();
+        let draft = digest::assemble(&digest::Input {
+            keywords: &keywords,
+            pending: &pending,
+            previous_at: state.latest_enqueued,
+            settings: settings.digest,
+        });
+        for (ids, how) in [
+            (&draft.skipped, Settled::Skipped),
+            (&draft.withdrawn, Settled::Withdrawn),
+        ] {
+            for id in ids {
+                if !state.settle(id, how) {
+                    state.drop_replacement(id);
                 }
             }
-            report.waiting += state.value.pending.len();
+        }
+        let kind = if settings.welcome && state.is_welcome_due() {
+            DigestKind::Welcome
+        } else if !draft.is_empty() {
+            DigestKind::Digest
+        } else if is_quiet_mail_due(settings.empty, state, now) {
+            DigestKind::Quiet
+        } else {
             return Ok(None);
-        }
-        let mut batch = Batch::default();
-        take_back(ctx, &mut state.value, &mut batch, now).await?;
-        let (n_waiting, digest) = compose(ctx, person, &mut state.value, shelf, recorded, report.current, now).await?;
-        let enqueued = digest.as_ref().map(|entry| Enqueued {
-            id: entry.digest.id.clone(),
-            kind: entry.digest.kind,
-            n_papers: entry.digest.papers().count(),
-        });
-        batch.entries.extend(digest.map(Versioned::new));
-        batch.subscribers.push(state);
-        // Nothing of it leaves the machine before a lease is on the disk, and with it this.
-        match ctx.store.commit_soon(batch).await {
-            Err(StoreError::Conflict(_)) => continue,
-            done => done?,
-        }
-        report.waiting += n_waiting;
-        if let Some(Enqueued { id, n_papers, .. }) = &enqueued {
-            tracing::info!(digest.id = %id.number, subscriber.id = %masked(&person.id), n_papers, "digest enqueued");
-        }
-        return Ok(enqueued);
+        };
+        let n_pending = candidates
+            .iter()
+            .filter(|candidate| candidate.replaces.is_none() && !candidate.paper.withdrawn)
+            .count();
+        let tally = self.recorded.tallies.get(&person.id).copied().unwrap_or_default();
+        let tally = tally.with_waiting(n_pending);
+        let record = DigestRecord {
+            id: DigestId {
+                subscriber: person.id.clone(),
+                number: state.latest_digest + 1,
+            },
+            kind,
+            address: person.address.clone(),
+            name: person.name.clone(),
+            frozen_at: now,
+            zone: person.schedule.zone().name().to_owned(),
+            keywords,
+            sections: draft.sections,
+            coverage: coverage(person, state, self.recorded, tally, self.is_current, now),
+            shared: person.shared,
+        };
+        let texts = candidates
+            .iter()
+            .map(|candidate| (candidate.paper.versioned_id(), Arc::clone(&candidate.paper)))
+            .collect();
+        Ok(Some((record, texts, n_pending)))
     }
-    Err(StoreError::Conflict(format!("the state of {}", masked(&person.id))))
+
+    /// The entry of the outbox for a digest that is cut to size; its papers are on their way in `state`.
+    fn number(&self, state: &mut SubscriberState, record: DigestRecord, now: DateTime<Utc>) -> OutboxEntry {
+        let ids: Vec<ArxivId> = record.papers().map(|paper| paper.id.clone()).collect();
+        let number = state.enqueue(&ids, now);
+        if record.kind == DigestKind::Welcome {
+            state.welcome = Welcome::By(number);
+        }
+        let id = DigestId {
+            subscriber: record.id.subscriber.clone(),
+            number,
+        };
+        let ctx = self.ctx;
+        let message_id = ctx.composer.keys.message_id(&id, &ctx.settings.enqueue.from_domain);
+        OutboxEntry::new(record, message_id)
+    }
 }
 
 /// Whether nothing goes to this person now.
@@ -201,112 +368,14 @@ async fn take_back(
     Ok(())
 }
 
-/// Makes the next digest of a subscriber out of what is pending, if there is anything to say. Returns also
-/// how many papers wait for a later one.
-async fn compose(
-    ctx: &Context,
-    person: &Person,
-    state: &mut SubscriberState,
-    shelf: &mut Shelf<'_>,
-    recorded: &Recorded,
-    is_current: bool,
-    now: DateTime<Utc>,
-) -> Result<(usize, Option<OutboxEntry>), StoreError> {
-    let mut candidates = candidates::pending(person, state, shelf).await?;
-    if ctx.settings.enqueue.list_replacements {
-        let (listed, dropped) = candidates::replacements(person, state, shelf).await?;
-        dropped.iter().for_each(|id| state.drop_replacement(id));
-        candidates.extend(listed);
-    }
-    let pending: Vec<digest::Pending<'_>> = candidates.iter().map(Candidate::as_pending).collect();
-    let keywords: Vec<_> = person
-        .keywords
-        .iter()
-        .map(|(heading, definition)| (heading.clone(), definition.term.clone()))
-        .collect();
-    let draft = digest::assemble(&digest::Input {
-        keywords: &keywords,
-        pending: &pending,
-        previous_at: state.latest_enqueued,
-        settings: ctx.settings.enqueue.digest,
-    });
-    for (ids, how) in [
-        (&draft.skipped, Settled::Skipped),
-        (&draft.withdrawn, Settled::Withdrawn),
-    ] {
-        for id in ids {
-            if !state.settle(id, how) {
-                state.drop_replacement(id);
-            }
-        }
-    }
-    let kind = if ctx.settings.enqueue.welcome && state.is_welcome_due() {
-        DigestKind::Welcome
-    } else if !draft.is_empty() {
-        DigestKind::Digest
-    } else if is_quiet_mail_due(ctx, state, now) {
-        DigestKind::Quiet
-    } else {
-        return Ok((0, None));
-    };
-    let tally = recorded.tallies.get(&person.id).copied().unwrap_or_default();
-    let n_pending = candidates
-        .iter()
-        .filter(|candidate| candidate.replaces.is_none() && !candidate.paper.withdrawn)
-        .count();
-    let record = DigestRecord {
-        id: DigestId {
-            subscriber: person.id.clone(),
-            number: state.latest_digest + 1,
-        },
-        kind,
-        address: person.address.clone(),
-        name: person.name.clone(),
-        frozen_at: now,
-        zone: person.schedule.zone().name().to_owned(),
-        keywords,
-        sections: draft.sections,
-        coverage: coverage(person, state, recorded, tally.with_waiting(n_pending), is_current, now),
-        shared: person.shared,
-    };
-    let texts = candidates
-        .iter()
-        .map(|candidate| (candidate.paper.versioned_id(), Arc::clone(&candidate.paper)))
-        .collect();
-    let record = match ctx.composer.fit(record.clone(), &texts) {
-        Ok(fitted) => fitted.record,
-        Err(error) => {
-            // The mail cannot be made at all: it is enqueued as it is, so that delivery names the failure.
-            tracing::error!(%error, "a digest cannot be cut to size");
-            record
-        }
-    };
-    tell_broad(person, &record);
-    let ids: Vec<ArxivId> = record.papers().map(|paper| paper.id.clone()).collect();
-    let number = state.enqueue(&ids, now);
-    if kind == DigestKind::Welcome {
-        state.welcome = Welcome::By(number);
-    }
-    let id = DigestId {
-        subscriber: person.id.clone(),
-        number,
-    };
-    let message_id = ctx.composer.keys.message_id(&id, &ctx.settings.enqueue.from_domain);
-    let entry = OutboxEntry::new(record, message_id);
-    // Later versions of what was sent are no papers that wait.
-    let n_new = entry.digest.papers().filter(|paper| paper.replaces.is_none()).count();
-    let n_waiting = n_pending.saturating_sub(n_new);
-    Ok((n_waiting, Some(entry)))
-}
-
 /// Names keywords of which more waits than is sent: nobody reads all that they match.
-fn tell_broad(person: &Person, record: &DigestRecord) {
+fn tell_broad(record: &DigestRecord) {
     for section in &record.sections {
         if digest::is_broad(section)
             && let Some((keyword, _)) = record.keywords.get(usize::from(section.keyword))
         {
             tracing::warn!(
-                subscriber.id = %masked(&person.id),
+                subscriber.id = %masked(&record.id.subscriber),
                 keyword,
                 n_waiting = section.n_waiting,
                 "the keyword matches more than a digest shows; a longer phrase, or a query with ti:, brings less"
@@ -315,8 +384,8 @@ fn tell_broad(person: &Person, record: &DigestRecord) {
     }
 }
 
-fn is_quiet_mail_due(ctx: &Context, state: &SubscriberState, now: DateTime<Utc>) -> bool {
-    match ctx.settings.enqueue.empty {
+fn is_quiet_mail_due(empty: Empty, state: &SubscriberState, now: DateTime<Utc>) -> bool {
+    match empty {
         Empty::Skip => false,
         Empty::Send => true,
         Empty::Weekly => state

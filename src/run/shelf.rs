@@ -60,7 +60,10 @@ impl<'s> Shelf<'s> {
             .filter(|id| !self.newest.contains_key(*id))
             .cloned()
             .collect();
-        let stored = self.store.latest_papers(&missing).await?;
+        let stored = match missing.is_empty() {
+            true => Vec::new(),
+            false => self.store.latest_papers(&missing).await?,
+        };
         for (id, stored) in missing.into_iter().zip(stored) {
             match stored {
                 Some(stored) => {

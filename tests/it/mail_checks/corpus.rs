@@ -183,7 +183,14 @@ fn made(record: DigestRecord, papers: &[Paper], is_on_the_web: bool) -> Mail {
 /// The HTML of a report to the operator, which the same templates make.
 pub(super) fn notice(at: DateTime<Utc>) -> String {
     let block = |heading: &str, paragraphs: &[&str]| Block {
-        heading: Some((heading.to_owned(), format!("{} troubles", paragraphs.len()))),
+        heading: Some((
+            heading.to_owned(),
+            if paragraphs.len() == 1 {
+                "1 trouble".to_owned()
+            } else {
+                format!("{} troubles", paragraphs.len())
+            },
+        )),
         paragraphs: paragraphs.iter().map(|text| (*text).to_owned()).collect(),
     };
     let notice = Notice {
