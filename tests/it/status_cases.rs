@@ -12,6 +12,7 @@ use paperround::{
 
 use crate::harness::{
     app::{Setup, TestApp},
+    arxiv::Answer,
     papers::paper,
     program::{self, Ended, Serving, until},
     smtp::{Act, At, Script, SmtpServer, say},
@@ -282,6 +283,16 @@ async fn check_online_tries_the_file_and_not_what_the_running_daemon_has() {
         "the relay in force is left alone"
     );
     assert_eq!(other.commands("MAIL").len(), 0);
+    // While the daemon asks arXiv, what is tried waits for its turn: one connection.
+    app.arxiv.answers(|_| Answer::Late(Duration::from_millis(700)));
+    app.arxiv.take_log();
+    let config = app.config_path();
+    let by_hand = tokio::spawn(async move { program::run(&config, &["run"]).await });
+    until(|| !app.arxiv.log().is_empty(), || serving.log()).await;
+    let check = command(&app, &["check", "--online"]).await;
+    assert_eq!(check.code, Some(0), "{}{}", check.out, check.err);
+    by_hand.await.expect("it does not panic");
+    assert_eq!(app.arxiv.n_open_max(), 1);
     // Another state is not opened beside the one that is in use, and no key is made for it.
     fs::write(
         app.config_path(),
