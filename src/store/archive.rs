@@ -36,7 +36,10 @@ pub enum ArchiveError {
     #[error("{0}")]
     Unusable(String),
     /// The store to import into holds something.
-    #[error("the state is not empty; an import needs a new state_dir (also after an import that broke off)")]
+    #[error(
+        "the state is not empty; an import needs an empty one, also after an import that broke off: move the folders \
+         `store` and `exports` out of state_dir, or name a new database"
+    )]
     NotEmpty,
     /// The file cannot be written.
     #[error("the export cannot be written ({0})")]
