@@ -10,6 +10,7 @@ use crate::{
     arxiv::calendar,
     config::{self, Config, Environment, Loaded},
     model::Suppression,
+    render::count,
     roster::{self, suppression_key},
     schedule::Schedule,
     store::StoreError,
@@ -86,7 +87,7 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
         config.mail.from.address,
         transport(config)
     ));
-    line(format_args!("\n{} subscribers", subscribers.len()));
+    line(format_args!("\n{}", count(subscribers.len(), "subscriber")));
     for subscriber in &subscribers {
         let keywords: Vec<&str> = subscriber
             .keywords

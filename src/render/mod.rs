@@ -42,6 +42,7 @@ pub use governor::{Fitted, HTML_BYTES_MIN};
 pub use links::doi;
 pub use notice::{Block, Notice};
 pub use web::{Button, Form, PapersPage, WebPage};
+pub use words::count;
 
 use environment::Templates;
 use kept::KeptCards;

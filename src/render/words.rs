@@ -17,7 +17,7 @@ pub(super) fn thousands(n: usize) -> String {
 }
 
 /// `1 paper`, `2,990 papers`: the plural is the singular with an `s`.
-pub(super) fn count(n: usize, noun: &str) -> String {
+pub fn count(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 

@@ -162,7 +162,7 @@ async fn addresses_are_taken_in_every_script_and_lists_in_one_field_are_refused(
         "'ana+arxiv.ml@example.net'",
         "'k@bücher.example'",
     ] {
-        taken(with(good).as_bytes(), &["1 subscribers"]).await;
+        taken(with(good).as_bytes(), &["1 subscriber"]).await;
     }
     refused(
         &with("'Müller, Anna <anna@example.net>'"),

@@ -60,7 +60,7 @@ async fn commands_reach_the_running_daemon_and_a_second_one_is_refused() {
     let (app, serving) = served().await;
     let status = program::run(&app.config_path(), &["status"]).await;
     assert_eq!(status.code, Some(0), "{}", status.err);
-    assert!(status.out.contains("1 subscribers"), "{}", status.out);
+    assert!(status.out.contains("1 subscriber"), "{}", status.out);
     serving.says("status").await;
     let second = program::run(&app.config_path(), &["serve"]).await;
     assert_eq!(second.code, Some(75), "{}", second.err);
@@ -178,7 +178,7 @@ async fn a_changed_file_is_noticed_by_itself_and_a_broken_one_is_named_with_its_
     assert!(why.err.contains(&place), "{}", why.err);
     app.write_config();
     let status = program::run(&app.config_path(), &["status"]).await;
-    assert!(status.out.contains("1 subscribers"), "{}", status.out);
+    assert!(status.out.contains("1 subscriber"), "{}", status.out);
     stops_in_time(serving).await;
 }
 

@@ -374,7 +374,7 @@ async fn status_lists_each_schedule_with_its_subscribers_and_who_is_paused() {
     let text = overview(&mut app).await;
     for line in [
         "  2026-02-11 07:00 UTC  0 7 * * * UTC, 2 subscribers\n",
-        "  2026-02-11 07:00 UTC  weekdays 08:00 Europe/Berlin, 1 subscribers\n",
+        "  2026-02-11 07:00 UTC  weekdays 08:00 Europe/Berlin, 1 subscriber\n",
         "Paused: 1\n  cy@example.net  until 2026-03-01 00:00 UTC\n",
     ] {
         assert!(text.contains(line), "{line} in {text}");

@@ -9,6 +9,7 @@ use super::{Coverage, NextSlot, NotDelivered, OnItsWay, RelayStatus, Status};
 use crate::{
     admin::{moment, subscribers::pause_in_words, suppression},
     model::{Ending, Slot, Suppression},
+    render::count,
     run::Report,
 };
 
@@ -28,9 +29,9 @@ pub(super) fn of(status: &Status, now: DateTime<Utc>) -> String {
         n => format!(", {n} of them paused"),
     };
     text.line(&format!(
-        "{verdict} at {}{headline}; {} subscribers{paused}.",
+        "{verdict} at {}{headline}; {}{paused}.",
         moment(now),
-        status.n_subscribers
+        count(status.n_subscribers, "subscriber")
     ));
     text.some(TROUBLES_SHOWN, &status.troubles, "status --json", |trouble| {
         format!("! {trouble}")
@@ -95,7 +96,8 @@ fn service(status: &Status) -> String {
 
 fn next_slot(next: &NextSlot) -> String {
     let Slot { schedule, zone, at } = &next.slot;
-    format!("{}  {schedule} {zone}, {} subscribers", moment(*at), next.n_subscribers)
+    let subscribers = count(next.n_subscribers, "subscriber");
+    format!("{}  {schedule} {zone}, {subscribers}", moment(*at))
 }
 
 #[derive(Debug, Default)]
