@@ -264,6 +264,11 @@ async fn kill_9_at_random_moments_changes_nothing_on_a_database() {
     assert!(n_doubled <= CONNECTIONS * n_killed as usize, "{n_doubled}");
 }
 
+/// A lease that a process keeps which a busy machine does not let run for some seconds: one that misses it breaks its
+/// request off, as it should.
+const LONG_LEASE: Duration = Duration::from_secs(6);
+const LONG_LEASE_SETTING: &str = "6s";
+
 /// A request that is made at a byte every 50 ms, for much longer than the lease.
 fn trickling(app: &TestApp) {
     app.arxiv.answers(|_| Answer::Drip(Duration::from_millis(50)));
@@ -284,7 +289,7 @@ fn patient(app: &TestApp, name: &str, store: &str) -> PathBuf {
 const TRY: [&str; 4] = ["try", "graph neural network", "--days", "30"];
 /// How long the next one may wait for a worker that has vanished in the middle of a request: the lease, the claim on
 /// making runs with its margin, and what a busy machine needs.
-const GONE_MAX: Duration = Duration::from_secs(20);
+const GONE_MAX: Duration = Duration::from_secs(40);
 
 #[tokio::test]
 async fn a_request_of_a_killed_worker_is_waited_for_no_longer_than_its_lease() {
@@ -294,12 +299,12 @@ async fn a_request_of_a_killed_worker_is_waited_for_no_longer_than_its_lease() {
     app.it_is("2026-02-10");
     let ids = app.announce("2026-02-09", [paper("A graph neural network for molecules")]);
     trickling(&app);
-    let store = database.section("2s");
+    let store = database.section(LONG_LEASE_SETTING);
     let now = ["run", "--now", "2026-02-10T07:00:00Z"];
     let victim = Serving::start(&patient(&app, "a", &store), &now);
     until(|| app.arxiv.n_open() == 1, || victim.log()).await;
     // Alive, it keeps its turn for several leases.
-    tokio::time::sleep(3 * LEASE).await;
+    tokio::time::sleep(2 * LONG_LEASE).await;
     assert!(victim.kill().await, "it still ran");
     until(|| app.arxiv.n_open() == 0, String::new).await;
     app.arxiv.is_well();
@@ -316,8 +321,8 @@ async fn a_request_of_a_killed_worker_is_waited_for_no_longer_than_its_lease() {
 async fn a_request_that_outlasts_the_lease_keeps_its_turn_while_its_worker_lives() {
     let Some(database) = Database::new().await else { return };
     let app = setup(&database, &people(1)).start().await;
-    app.arxiv.answers(|_| Answer::Late(4 * LEASE));
-    let store = database.section("2s");
+    app.arxiv.answers(|_| Answer::Late(3 * LONG_LEASE));
+    let store = database.section(LONG_LEASE_SETTING);
     let first = Serving::start(&patient(&app, "a", &store), &TRY);
     until(|| app.arxiv.n_open() == 1, || first.log()).await;
     app.arxiv.is_well();
@@ -334,15 +339,15 @@ async fn a_worker_that_is_cut_off_from_the_database_ends_its_request_before_anot
     let Some(database) = Database::new().await else { return };
     let app = setup(&database, &people(1)).start().await;
     trickling(&app);
-    let (store, wire) = database.section_over_a_wire("2s").await;
+    let (store, wire) = database.section_over_a_wire(LONG_LEASE_SETTING).await;
     let first = Serving::start(&patient(&app, "a", &store), &TRY);
     until(|| app.arxiv.n_open() == 1, || first.log()).await;
     app.arxiv.is_well();
-    tokio::time::sleep(LEASE).await;
+    tokio::time::sleep(LONG_LEASE).await;
     assert_eq!(app.arxiv.n_open(), 1, "alive, it goes on: {}", first.log());
     wire.cut();
     let began = Instant::now();
-    let store = database.section("2s");
+    let store = database.section(LONG_LEASE_SETTING);
     let second = program::run(&patient(&app, "b", &store), &TRY).await;
     assert_eq!(second.code, Some(0), "{}", second.err);
     assert!(began.elapsed() < GONE_MAX, "{:?}", began.elapsed());
