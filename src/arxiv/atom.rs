@@ -84,9 +84,9 @@ pub fn parse(body: &[u8]) -> Result<Feed, FeedError> {
     }
 }
 
-fn head(feed: &mut Feed, element: &Element) {
+fn head(feed: &mut Feed, element: &Element<'_>) {
     let number = || element.text.trim().parse().ok();
-    match (element.space, element.name.as_str()) {
+    match (element.space, element.name()) {
         (Space::Atom, "title") => feed.title = fields::line(&element.text, fields::TITLE_BYTES_MAX),
         (Space::Atom, "updated") => feed.updated = fields::instant(&element.text),
         (Space::OpenSearch, "totalResults") => feed.total_results = number(),
@@ -96,7 +96,7 @@ fn head(feed: &mut Feed, element: &Element) {
     }
 }
 
-fn paper(entry: &Element, id: &str) -> Result<Paper, Rejected> {
+fn paper(entry: &Element<'_>, id: &str) -> Result<Paper, Rejected> {
     let (id, version) = VersionedId::parse(id).map_err(|error| Rejected {
         id: fields::optional(id),
         why: error.to_string(),
@@ -124,7 +124,7 @@ fn paper(entry: &Element, id: &str) -> Result<Paper, Rejected> {
     })
 }
 
-fn author(element: &Element) -> Option<Author> {
+fn author(element: &Element<'_>) -> Option<Author> {
     let affiliations = element
         .all(Space::ArxivAtom, "affiliation")
         .filter_map(|affiliation| fields::optional(&affiliation.text))
@@ -132,7 +132,7 @@ fn author(element: &Element) -> Option<Author> {
     fields::author(element.text_of(Space::Atom, "name"), affiliations.collect())
 }
 
-fn categories(entry: &Element) -> Vec<String> {
+fn categories(entry: &Element<'_>) -> Vec<String> {
     const SCHEME: &str = "http://arxiv.org/schemas/atom";
     let mut categories = Vec::new();
     let primary = entry.all(Space::ArxivAtom, "primary_category");

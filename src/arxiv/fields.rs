@@ -57,19 +57,45 @@ pub(super) fn abstract_text(text: &str) -> String {
 }
 
 fn push_folded(out: &mut String, text: &str) {
-    let mut first = true;
+    if is_folded(text) {
+        out.push_str(text);
+        return;
+    }
+    let begin = out.len();
     for word in text.split_whitespace() {
-        if !first {
+        let before = out.len();
+        if before > begin {
             out.push(' ');
         }
-        let before = out.len();
-        out.extend(word.chars().filter(|c| !c.is_control()));
+        let word_begins = out.len();
+        if may_hold_controls(word) {
+            out.extend(word.chars().filter(|c| !c.is_control()));
+        } else {
+            out.push_str(word);
+        }
         // A word of nothing but control characters leaves no second blank behind.
-        first &= out.len() == before;
-        if out.len() == before && !first {
-            out.pop();
+        if out.len() == word_begins {
+            out.truncate(before);
         }
     }
+}
+
+/// Whether a text surely has no white space but single blanks between words, and no control characters: most texts
+/// have none, and their bytes tell it many at a time.
+fn is_folded(text: &str) -> bool {
+    // All white space beyond ASCII, and the control characters there, begin with one of these bytes.
+    let is_odd = |byte: u8| byte < b' ' || matches!(byte, 0x7f | 0xc2 | 0xe1..=0xe3);
+    !text.bytes().fold(false, |is_any_odd, byte| is_any_odd | is_odd(byte))
+        && !text.contains("  ")
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
+}
+
+/// Whether a text may hold control characters that are no white space: `false` is sure, and soon known.
+pub(super) fn may_hold_controls(text: &str) -> bool {
+    // In UTF-8 those beyond ASCII begin with 0xc2, as harmless characters do.
+    let is_suspect = |byte: u8| (byte < b' ' && !matches!(byte, b'\t'..=b'\r')) || matches!(byte, 0x7f | 0xc2);
+    text.bytes().fold(false, |is_any, byte| is_any | is_suspect(byte))
 }
 
 fn cut(mut text: String, bytes_max: usize) -> String {
@@ -100,9 +126,9 @@ pub(super) fn instant(text: &str) -> Option<DateTime<Utc>> {
 
 /// Appends categories in order, each once, leaving out what is no arXiv category: ACM and MSC classes
 /// come in the same elements, in the old service even under arXiv's own scheme.
-pub(super) fn push_categories<'t>(categories: &mut Vec<String>, terms: impl IntoIterator<Item = &'t str>) {
+pub(super) fn push_categories(categories: &mut Vec<String>, terms: impl IntoIterator<Item = impl AsRef<str>>) {
     for term in terms {
-        let term = term.trim();
+        let term = term.as_ref().trim();
         if is_category(term) && categories.len() < CATEGORIES_MAX && !categories.iter().any(|known| known == term) {
             categories.push(term.to_owned());
         }
@@ -140,6 +166,7 @@ pub(super) fn is_withdrawn(comment: &str, abstract_text: &str) -> bool {
 }
 
 fn says_withdrawn(text: &str, is_comment: bool) -> bool {
+    const WITHDRAWN: &str = "withdrawn";
     const DETERMINERS: [&str; 3] = ["this", "the", "our"];
     const NOUNS: [&str; 13] = [
         "paper",
@@ -169,7 +196,14 @@ fn says_withdrawn(text: &str, is_comment: bool) -> bool {
         "therefore",
         "also",
     ];
-    if !text.to_ascii_lowercase().contains("withdrawn") {
+    // Nearly no text holds the word, whatever stands around it.
+    let begins = memchr::memchr2_iter(b'w', b'W', text.as_bytes());
+    let is_there = |at: usize| {
+        text.as_bytes()[at..]
+            .get(..WITHDRAWN.len())
+            .is_some_and(|word| word.eq_ignore_ascii_case(WITHDRAWN.as_bytes()))
+    };
+    if !begins.into_iter().any(is_there) {
         return false;
     }
     text.split(['.', ';', '!', '\n']).any(|sentence| {
@@ -180,7 +214,7 @@ fn says_withdrawn(text: &str, is_comment: bool) -> bool {
             .collect();
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         words.iter().enumerate().any(|(at, found)| {
-            if found != "withdrawn" {
+            if found != WITHDRAWN {
                 return false;
             }
             // "Withdrawn", "withdrawn by the author", "paper withdrawn": only a comment is that short.

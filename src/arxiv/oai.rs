@@ -114,10 +114,10 @@ pub fn parse(body: &[u8]) -> Result<Page, OaiError> {
     let mut refusal = None;
     let mut answered = false;
     page.n_records = xml::walk(body, &SHAPE, |part| match part {
-        Part::Head(element) => match (element.space, element.name.as_str()) {
+        Part::Head(element) => match (element.space, element.name()) {
             (Space::Oai, "responseDate") => page.response_date = fields::instant(&element.text),
             (Space::Oai, "resumptionToken") => page.resumption_token = token(&element.text),
-            (Space::Oai, "error") => match element.attribute("code").unwrap_or_default() {
+            (Space::Oai, "error") => match &*element.attribute("code").unwrap_or_default() {
                 "noRecordsMatch" => answered = true,
                 code => {
                     refusal.get_or_insert_with(|| OaiError::Protocol {
@@ -160,7 +160,7 @@ fn token(text: &str) -> Option<String> {
 }
 
 /// The day of a record's datestamp, which arXiv gives without a time of day.
-fn changed_on(record: &Element) -> Option<NaiveDate> {
+fn changed_on(record: &Element<'_>) -> Option<NaiveDate> {
     let datestamp = record.child(Space::Oai, "header")?.text_of(Space::Oai, "datestamp");
     datestamp.trim().get(..10)?.parse().ok()
 }
@@ -173,7 +173,7 @@ enum Record {
     Deleted(ArxivId),
 }
 
-fn read(record: &Element) -> Result<Record, Rejected> {
+fn read(record: &Element<'_>) -> Result<Record, Rejected> {
     let header = record.child(Space::Oai, "header");
     let name = header.map_or("", |header| header.text_of(Space::Oai, "identifier").trim());
     let reject = |why: String| Rejected {
@@ -183,7 +183,7 @@ fn read(record: &Element) -> Result<Record, Rejected> {
             .or_else(|| fields::optional(name)),
         why,
     };
-    if header.is_some_and(|header| header.attribute("status") == Some("deleted")) {
+    if header.is_some_and(|header| header.attribute("status").as_deref() == Some("deleted")) {
         return VersionedId::parse(name)
             .map(|(id, _)| Record::Deleted(id))
             .map_err(|error| reject(error.to_string()));
@@ -197,7 +197,7 @@ fn read(record: &Element) -> Result<Record, Rejected> {
     let named = fields.text("id").trim();
     let (id, _) =
         VersionedId::parse(if named.is_empty() { name } else { named }).map_err(|error| reject(error.to_string()))?;
-    match metadata.name.as_str() {
+    match metadata.name() {
         "arXivRaw" => Ok(Record::Paper(raw(fields, id))),
         "arXiv" => Ok(Record::Paper(plain(fields, id))),
         other => Err(reject(format!(
@@ -209,7 +209,7 @@ fn read(record: &Element) -> Result<Record, Rejected> {
 
 /// The metadata element, whose children all share its namespace.
 #[derive(Clone, Copy)]
-struct Fields<'e>(&'e Element);
+struct Fields<'e>(&'e Element<'e>);
 
 impl<'e> Fields<'e> {
     fn text(self, name: &str) -> &'e str {
@@ -220,7 +220,7 @@ impl<'e> Fields<'e> {
         fields::optional(self.text(name))
     }
 
-    fn all(self, name: &'e str) -> impl Iterator<Item = &'e Element> {
+    fn all(self, name: &'e str) -> impl Iterator<Item = &'e Element<'e>> {
         self.0.all(self.0.space, name)
     }
 }
@@ -248,12 +248,12 @@ fn common(fields: Fields<'_>, id: ArxivId) -> Paper {
 }
 
 fn raw(fields: Fields<'_>, id: ArxivId) -> Paper {
-    let mut versions: Vec<(u16, &Element)> = fields
+    let mut versions: Vec<(u16, &Element<'_>)> = fields
         .all("version")
         .filter_map(|version| Some((version.attribute("version")?.strip_prefix('v')?.parse().ok()?, version)))
         .collect();
     versions.sort_by_key(|(number, _)| *number);
-    let date = |version: &Element| fields::instant(version.text_of(version.space, "date"));
+    let date = |version: &Element<'_>| fields::instant(version.text_of(version.space, "date"));
     let last = versions.last();
     // `I` marks a version whose source is withdrawn; other letters may stand with it.
     let is_withdrawn = last.is_some_and(|(_, version)| version.text_of(version.space, "source_type").contains('I'));
@@ -283,7 +283,7 @@ fn plain(fields: Fields<'_>, id: ArxivId) -> Paper {
     }
 }
 
-fn author(author: &Element) -> Option<Author> {
+fn author(author: &Element<'_>) -> Option<Author> {
     let part = |name| author.text_of(author.space, name).trim();
     let name = [part("forenames"), part("keyname"), part("suffix")].join(" ");
     let affiliations = author

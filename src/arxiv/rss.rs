@@ -97,7 +97,7 @@ pub fn parse(body: &[u8]) -> Result<Feed, FeedError> {
     let mut feed = Feed::default();
     let mut description = String::new();
     feed.n_items = xml::walk(body, &SHAPE, |part| match part {
-        Part::Head(element) => match (element.space, element.name.as_str()) {
+        Part::Head(element) => match (element.space, element.name()) {
             (Space::None | Space::Atom | Space::Rss1, "title") => {
                 feed.title = fields::line(&element.text, fields::TITLE_BYTES_MAX);
             }
@@ -156,7 +156,7 @@ const ATOM: Names = Names {
     published: "published",
 };
 
-fn read(entry: &Element) -> Result<Item, Rejected> {
+fn read(entry: &Element<'_>) -> Result<Item, Rejected> {
     match entry.space {
         Space::Atom => current(entry, &ATOM),
         Space::Rss1 => historical(entry),
@@ -164,7 +164,7 @@ fn read(entry: &Element) -> Result<Item, Rejected> {
     }
 }
 
-fn current(entry: &Element, names: &Names) -> Result<Item, Rejected> {
+fn current(entry: &Element<'_>, names: &Names) -> Result<Item, Rejected> {
     let guid = entry.text_of(names.space, names.id);
     let link = entry.text_of(names.space, "link");
     let (prefix, abstract_text) = split_description(entry.text_of(names.space, names.text));
@@ -172,12 +172,12 @@ fn current(entry: &Element, names: &Names) -> Result<Item, Rejected> {
     let announce_type = entry.text_of(Space::ArxivAtom, "announce_type");
     let categories = entry
         .all(names.space, "category")
-        .map(|category| category.attribute("term").unwrap_or(&category.text));
+        .map(|category| category.attribute("term").unwrap_or(Cow::Borrowed(&category.text)));
     let mut known = Vec::new();
     fields::push_categories(&mut known, categories);
     let creators: Vec<&str> = entry
         .all(Space::DublinCore, "creator")
-        .map(|creator| creator.text.as_str())
+        .map(|creator| &*creator.text)
         .collect();
     let abstract_text = fields::abstract_text(abstract_text);
     let optional = |name| fields::optional(entry.text_of(Space::ArxivAtom, name));
@@ -243,7 +243,7 @@ fn split_description(text: &str) -> (Prefix<'_>, &str) {
 }
 
 /// An item of the feeds before 2024: `Title. (arXiv:1805.06430v2 [nucl-th] UPDATED)`, HTML inside.
-fn historical(entry: &Element) -> Result<Item, Rejected> {
+fn historical(entry: &Element<'_>) -> Result<Item, Rejected> {
     let title = entry.text_of(Space::Rss1, "title").trim();
     let (title, note) = match title.rsplit_once("(arXiv:") {
         Some((title, note)) => (title.trim_end(), note.trim_end_matches(')')),

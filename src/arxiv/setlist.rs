@@ -29,9 +29,9 @@ pub fn parse(body: &[u8]) -> Result<SetList, OaiError> {
     let mut list = SetList::default();
     let mut refusal = None;
     xml::walk(body, &SHAPE, |part| match part {
-        Part::Head(element) if (element.space, element.name.as_str()) == (Space::Oai, "error") => {
+        Part::Head(element) if (element.space, element.name()) == (Space::Oai, "error") => {
             refusal = Some(OaiError::Protocol {
-                code: ErrorCode::of(element.attribute("code").unwrap_or_default()),
+                code: ErrorCode::of(&element.attribute("code").unwrap_or_default()),
                 text: super::fields::line(&element.text, super::fields::LINE_BYTES_MAX),
             });
         }

@@ -5,7 +5,7 @@
 //! the next one. The document itself must be whole: quick-xml takes an end of input inside open
 //! elements for a good end, so the walk counts them.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use quick_xml::{
     NsReader,
@@ -27,7 +27,7 @@ pub const DEPTH_MAX: usize = 64;
 const ELEMENTS_MAX: usize = 40_000;
 /// The longest text kept of one element, in bytes; the author line of a large collaboration fits.
 const TEXT_BYTES_MAX: usize = 1 << 20;
-/// The most attributes kept of one element.
+/// The most attributes of one element that are looked at.
 const ATTRIBUTES_MAX: usize = 32;
 /// How much of the parser's own words a rejection shows, in bytes.
 const WHY_BYTES_MAX: usize = 200;
@@ -160,20 +160,43 @@ impl Space {
     }
 }
 
-/// One element of an entry.
+/// One element of an entry. It borrows from the document what stands there as it is read.
 #[derive(Debug)]
-pub(super) struct Element {
+pub(super) struct Element<'x> {
     pub(super) space: Space,
-    pub(super) name: String,
-    /// Character data with references resolved; for a field of prose also that of the mark-up inside it.
-    pub(super) text: String,
-    pub(super) children: Vec<Element>,
-    attributes: Vec<(String, String)>,
+    start: BytesStart<'x>,
+    /// Character data with references resolved; for a field of prose also that of the mark-up inside it. White space
+    /// that nothing else precedes may be missing.
+    pub(super) text: Cow<'x, str>,
+    pub(super) children: Vec<Self>,
 }
 
-impl Element {
+impl<'x> Element<'x> {
+    fn new(space: Space, start: BytesStart<'x>) -> Self {
+        Self {
+            space,
+            start,
+            text: Cow::Borrowed(""),
+            children: Vec::new(),
+        }
+    }
+
+    fn into_owned(self) -> Element<'static> {
+        Element {
+            space: self.space,
+            start: self.start.into_owned(),
+            text: Cow::Owned(self.text.into_owned()),
+            children: self.children.into_iter().map(Self::into_owned).collect(),
+        }
+    }
+
+    /// Without its prefix.
+    pub(super) fn name(&self) -> &str {
+        self.start.local_name().into_inner()
+    }
+
     pub(super) fn is(&self, space: Space, name: &str) -> bool {
-        self.space == space && self.name == name
+        self.space == space && self.name() == name
     }
 
     pub(super) fn child(&self, space: Space, name: &str) -> Option<&Self> {
@@ -186,21 +209,27 @@ impl Element {
 
     /// The text of the first such child; empty where there is none.
     pub(super) fn text_of(&self, space: Space, name: &str) -> &str {
-        self.child(space, name).map_or("", |child| child.text.as_str())
+        self.child(space, name).map_or("", |child| &child.text)
     }
 
-    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
-        let found = self.attributes.iter().find(|(known, _)| known == name)?;
-        Some(&found.1)
+    /// The value of the first such attribute that can be read: a broken one costs itself only.
+    pub(super) fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut attributes = self.start.attributes();
+        attributes
+            .with_checks(false)
+            .flatten()
+            .take(ATTRIBUTES_MAX)
+            .filter(|attribute| attribute.key.local_name().as_ref() == name)
+            .find_map(|attribute| attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok())
     }
 }
 
 /// What the walk hands over.
-pub(super) enum Part {
+pub(super) enum Part<'x> {
     /// An element beside the entries.
-    Head(Element),
+    Head(Element<'x>),
     /// An entry, and what had to be mended in it.
-    Entry(Element, Option<&'static str>),
+    Entry(Element<'x>, Option<&'static str>),
     /// An entry that is beyond mending.
     Broken(Rejected),
 }
@@ -218,7 +247,7 @@ pub(super) struct Shape {
 /// Walks through a whole document and returns how many entries it holds, broken ones included.
 ///
 /// Parts are handed over as they come: what was handed over before an error must be thrown away.
-pub(super) fn walk(body: &[u8], shape: &Shape, mut hand_over: impl FnMut(Part)) -> Result<usize, FeedError> {
+pub(super) fn walk(body: &[u8], shape: &Shape, mut hand_over: impl FnMut(Part<'_>)) -> Result<usize, FeedError> {
     if body.len() > BODY_BYTES_MAX {
         return Err(FeedError::TooLarge { bytes: body.len() });
     }
@@ -240,7 +269,7 @@ pub(super) fn walk(body: &[u8], shape: &Shape, mut hand_over: impl FnMut(Part)) 
     let mut n_entries = 0;
     loop {
         let begin = cursor.position();
-        let (space, event) = cursor.next().map_err(|error| cursor.failure(error))?;
+        let event = cursor.next().map_err(|error| cursor.failure(error))?;
         match event {
             Event::DocType(_) => {
                 return Err(if beginning.get(..14).is_some_and(is_html_doctype) {
@@ -252,12 +281,14 @@ pub(super) fn walk(body: &[u8], shape: &Shape, mut hand_over: impl FnMut(Part)) 
                 });
             }
             Event::Start(start) => {
-                let name = start.local_name().as_ref().to_owned();
-                let known = |list: &[(Space, &str)]| list.contains(&(space, name.as_str()));
+                let space = cursor.space(&start);
+                let local_name = start.local_name();
+                let name: &str = local_name.as_ref();
+                let known = |list: &[(Space, &str)]| list.contains(&(space, name));
                 if closed {
                     return Err(cursor.malformed());
                 } else if cursor.open.is_empty() && !known(shape.roots) {
-                    return Err(not_a_feed(&name, beginning, shape.expected));
+                    return Err(not_a_feed(name, beginning, shape.expected));
                 } else if cursor.open.is_empty() || known(shape.containers) {
                     if cursor.open.len() >= DEPTH_MAX {
                         return Err(FeedError::TooDeep);
@@ -268,9 +299,9 @@ pub(super) fn walk(body: &[u8], shape: &Shape, mut hand_over: impl FnMut(Part)) 
                     if n_entries > ENTRIES_MAX {
                         return Err(FeedError::TooManyEntries);
                     }
-                    hand_over(cursor.entry(begin, element(space, &start), &start)?);
+                    hand_over(cursor.entry(begin, space, &start)?);
                 } else {
-                    let tree = cursor.tree(element(space, &start), None);
+                    let tree = cursor.tree(Element::new(space, start.clone()), None);
                     hand_over(Part::Head(
                         tree.map_err(|broken| match broken {
                             Broken::DocType => FeedError::DocType,
@@ -322,25 +353,6 @@ fn shorten(text: &str) -> String {
     text.chars().take(BEGINNING_CHARS).collect()
 }
 
-fn element(space: Space, start: &BytesStart<'_>) -> Element {
-    // A broken attribute costs itself only: nothing that makes a paper a paper stands in one.
-    let attributes = start
-        .attributes()
-        .flatten()
-        .take(ATTRIBUTES_MAX)
-        .filter_map(|attribute| {
-            let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok()?;
-            Some((attribute.key.local_name().as_ref().to_owned(), value.into_owned()))
-        });
-    Element {
-        space,
-        name: start.local_name().as_ref().to_owned(),
-        text: String::new(),
-        children: Vec::new(),
-        attributes: attributes.collect(),
-    }
-}
-
 /// Why the tree of one element could not be built.
 enum Broken {
     DocType,
@@ -388,9 +400,13 @@ impl<'x> Cursor<'x> {
         })
     }
 
-    fn next(&mut self) -> Result<(Space, Event<'x>), quick_xml::Error> {
-        let (resolved, event) = self.reader.read_resolved_event()?;
-        Ok((Space::of(&resolved), event))
+    fn next(&mut self) -> Result<Event<'x>, quick_xml::Error> {
+        self.reader.read_event()
+    }
+
+    /// The vocabulary of the element that has just begun.
+    fn space(&self, start: &BytesStart<'_>) -> Space {
+        Space::of(&self.reader.resolver().resolve_element(start.name()).0)
     }
 
     /// Goes on at `at`, inside the same open elements with their namespaces, after the reader has
@@ -440,10 +456,10 @@ impl<'x> Cursor<'x> {
     }
 
     /// Reads one entry, whose start tag has just been read at `begin`.
-    fn entry(&mut self, begin: usize, top: Element, start: &BytesStart<'_>) -> Result<Part, FeedError> {
+    fn entry(&mut self, begin: usize, space: Space, start: &BytesStart<'x>) -> Result<Part<'x>, FeedError> {
         let qualified = start.name();
         let qualified: &str = qualified.as_ref();
-        let why = match self.tree(top, Some(qualified)) {
+        let why = match self.tree(Element::new(space, start.clone()), Some(qualified)) {
             Ok((tree, blemish)) => return Ok(Part::Entry(tree, blemish)),
             Err(Broken::DocType) => return Err(FeedError::DocType),
             Err(Broken::TooDeep) => format!("nested more than {DEPTH_MAX} deep"),
@@ -487,7 +503,7 @@ impl<'x> Cursor<'x> {
     }
 
     /// Reads a mended entry inside the same open elements.
-    fn again(&self, mended: &str, qualified: &str) -> Option<Element> {
+    fn again(&self, mended: &str, qualified: &str) -> Option<Element<'static>> {
         let mut cursor = Cursor {
             text: self.text,
             reader: reader(""),
@@ -495,22 +511,22 @@ impl<'x> Cursor<'x> {
             open: self.open.clone(),
         };
         cursor.set_down(mended, 0);
-        let (space, Event::Start(start)) = cursor.next().ok()? else {
+        let Event::Start(start) = cursor.next().ok()? else {
             return None;
         };
-        let (tree, _) = cursor.tree(element(space, &start), Some(qualified)).ok()?;
-        Some(tree)
+        let top = Element::new(cursor.space(&start), start);
+        let (tree, _) = cursor.tree(top, Some(qualified)).ok()?;
+        Some(tree.into_owned())
     }
 
     /// Reads an element to its end; `entry` is the name whose start inside it means that its own end is missing.
-    fn tree(&mut self, top: Element, entry: Option<&str>) -> Result<(Element, Option<&'static str>), Broken> {
+    fn tree(&mut self, top: Element<'x>, entry: Option<&str>) -> Result<(Element<'x>, Option<&'static str>), Broken> {
         let mut blemish = None;
         let mut n_elements = 0;
-        let mut above: Vec<Element> = Vec::new();
+        let mut above: Vec<Element<'x>> = Vec::new();
         let mut current = top;
         loop {
-            let (space, event) = self.next().map_err(Broken::IllFormed)?;
-            match event {
+            match self.next().map_err(Broken::IllFormed)? {
                 Event::Start(start) => {
                     if entry.is_some_and(|name| start.name().as_ref() == name) {
                         return Err(Broken::Nested);
@@ -519,14 +535,15 @@ impl<'x> Cursor<'x> {
                         return Err(Broken::TooDeep);
                     }
                     n_elements += 1;
-                    above.push(std::mem::replace(&mut current, element(space, &start)));
+                    let child = Element::new(self.space(&start), start);
+                    above.push(std::mem::replace(&mut current, child));
                 }
                 Event::End(_) => {
                     let Some(parent) = above.pop() else {
                         return Ok((current, blemish));
                     };
                     let child = std::mem::replace(&mut current, parent);
-                    if is_prose(&current.name) {
+                    if !child.text.is_empty() && is_prose(current.name()) {
                         push(&mut current.text, &child.text, &mut blemish);
                     }
                     if n_elements <= ELEMENTS_MAX {
@@ -535,8 +552,13 @@ impl<'x> Cursor<'x> {
                         blemish = Some("the elements beyond the limit are left out");
                     }
                 }
-                Event::Text(text) => push(&mut current.text, &text, &mut blemish),
-                Event::CData(text) => push(&mut current.text, &text, &mut blemish),
+                // White space before or between elements, unless it may separate words of a text around them.
+                Event::Text(text)
+                    if current.text.is_empty()
+                        && text.trim_start().is_empty()
+                        && !above.last().is_some_and(|parent| is_prose(parent.name())) => {}
+                Event::Text(text) => add(&mut current.text, text.into_inner(), &mut blemish),
+                Event::CData(text) => add(&mut current.text, text.into_inner(), &mut blemish),
                 Event::GeneralRef(reference) => match reference.resolve_char_ref() {
                     Ok(Some(character)) => push(&mut current.text, character.encode_utf8(&mut [0; 4]), &mut blemish),
                     _ => match resolve_xml_entity(&reference) {
@@ -561,13 +583,23 @@ fn is_prose(name: &str) -> bool {
     ["title", "summary", "description", "abstract", "comment", "comments"].contains(&name)
 }
 
-fn push(text: &mut String, more: &str, blemish: &mut Option<&'static str>) {
+/// Adds a piece of the document, which most often is the whole text and is not copied.
+fn add<'x>(text: &mut Cow<'x, str>, more: Cow<'x, str>, blemish: &mut Option<&'static str>) {
+    if text.is_empty() && more.len() <= TEXT_BYTES_MAX && !fields::may_hold_controls(&more) {
+        *text = more;
+    } else {
+        push(text, &more, blemish);
+    }
+}
+
+fn push(text: &mut Cow<'_, str>, more: &str, blemish: &mut Option<&'static str>) {
     let room = TEXT_BYTES_MAX.saturating_sub(text.len());
     if more.len() > room {
         *blemish = Some("text beyond the limit is cut");
     }
     let more = &more[..more.floor_char_boundary(room)];
-    if more.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+    let text = text.to_mut();
+    if fields::may_hold_controls(more) && more.chars().any(|c| c.is_control() && !c.is_whitespace()) {
         *blemish = Some("control characters are left out");
         text.extend(more.chars().filter(|c| !c.is_control() || c.is_whitespace()));
     } else {
