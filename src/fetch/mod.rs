@@ -256,12 +256,11 @@ impl Fetched {
         self.newest.iter().chain(self.papers.keys()).max()
     }
 
-    /// Adds papers; of two versions of one paper the later stays, and of two records of one version that with dates.
+    /// Adds papers; of two versions of one paper the later stays, and of two records of one version the first.
     fn add(&mut self, papers: impl IntoIterator<Item = Paper>) {
         for paper in papers {
-            let rank = |paper: &Paper| (paper.version, paper.submitted.is_some());
             match self.papers.get(&paper.id) {
-                Some(known) if rank(known) >= rank(&paper) => {}
+                Some(known) if known.version >= paper.version => {}
                 _ => {
                     self.papers.insert(paper.id.clone(), paper);
                 }

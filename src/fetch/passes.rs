@@ -76,12 +76,13 @@ impl Fetcher {
             }
         }
         fetched.previous_complete = earliest(earlier);
+        if let Some(found) = found {
+            self.hold_against(store, found, &mut fetched, errand).await?;
+        }
+        // Last, since the feeds' short records only stand in for what nothing else brought.
         if !fetched.incomplete.is_empty() {
             self.fall_back(store, searches, errand, &mut fetched, &mut patience)
                 .await?;
-        }
-        if let Some(found) = found {
-            self.hold_against(store, found, &mut fetched, errand).await?;
         }
         let waited = patience.spent();
         if !waited.is_zero() {

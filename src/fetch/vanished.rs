@@ -43,7 +43,8 @@ impl Fetcher {
         let vanished = std::mem::take(&mut fetched.vanished).into_iter();
         let owed = &mut memory.value;
         owed.extend(vanished.map(|id| Owed { id, since: now }));
-        owed.sort_by(|a, b| b.id.cmp(&a.id).then(a.since.cmp(&b.since)));
+        // A stable sort: of two notes of one paper the earlier stays first.
+        owed.sort_by(|a, b| b.id.cmp(&a.id));
         owed.dedup_by(|a, b| a.id == b.id);
         owed.retain(|one| {
             let is_here = fetched.papers.contains_key(&one.id);

@@ -189,7 +189,7 @@ impl Fetcher {
             }
             let n_entries = feed.n_entries as u64;
             pages.push((start, feed));
-            start += n_entries.min(u64::from(size));
+            start += n_entries;
             if n_entries == 0 || start >= total {
                 return Ok(Ok(()));
             }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use paperround::{
-    model::{ArxivId, KeywordCoverage},
+    fetch::{Errand, Search},
+    model::{ArxivId, KeywordCoverage, Term},
     store::{DocumentKind, Store, documents, memory::MemoryStore},
 };
 
@@ -439,6 +440,56 @@ async fn what_cannot_be_served_is_incomplete_since_one_moment_and_told_once() {
     assert!(state.knows(&"2602.00012".parse().expect("an identifier")));
 }
 
+/// A feed of papers on DARTS: identifier and type of announcement.
+fn feed(items: &[(&str, &str)]) -> (u16, String) {
+    let item = |(id, kind): &(&str, &str)| {
+        format!(
+            "<item><title>DARTS</title><link>https://arxiv.org/abs/{id}</link><description>arXiv:{id}v1 Announce Type: {kind}\n\
+             Abstract: A.</description><guid isPermaLink=\"false\">oai:arXiv.org:{id}v1</guid><category>cs.LG</category>\
+             <arxiv:announce_type>{kind}</arxiv:announce_type><dc:creator>Ana Bee</dc:creator></item>"
+        )
+    };
+    let items: String = items.iter().map(item).collect();
+    (
+        200,
+        format!(
+            "<?xml version='1.0' encoding='UTF-8'?><rss xmlns:arxiv=\"http://arxiv.org/schemas/atom\" \
+             xmlns:dc=\"http://purl.org/dc/elements/1.1/\" version=\"2.0\"><channel><title>x</title>{items}</channel></rss>"
+        ),
+    )
+}
+
+/// On the day of the reconciliation the searches are down, and both others have the paper: the full record counts.
+#[tokio::test]
+async fn a_feeds_short_record_gives_way_to_that_of_the_reconciliation() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_down = Arc::new(Mutex::new(false));
+    let down = Arc::clone(&is_down);
+    let arxiv = Arxiv::start(Box::new(move |path, arguments| match path {
+        "/rss/cs.LG" => feed(&[("2602.00012", "new")]),
+        "/oai" if argument(arguments, "set") == "cs:cs:LG" => list(
+            &[record("2602.00012", "DARTS", "cs.LG", "2026-02-20")],
+            "",
+            "2026-02-22",
+        ),
+        "/oai" => nothing("2026-02-22"),
+        _ if *down.lock().expect("nothing panics") => (503, String::new()),
+        _ => atom(&[("2602.00011".to_owned(), "DARTS".to_owned(), at("2026-02-10T01:00:00Z"))]),
+    }))
+    .await;
+    let keywords = "keywords = [\"DARTS\"]\ncategories = [\"cs.LG\"]";
+    let service = Service::new(dir.path(), &arxiv.base, "query", keywords, "2026-02-15T07:00:00Z");
+    service.fetch().await;
+    *is_down.lock().expect("nothing panics") = true;
+    service.clock.set(at("2026-02-22T07:00:00Z"));
+    let report = service.fetch().await;
+    assert_eq!((report.incomplete.len(), arxiv.n_asked("/rss")), (1, 1));
+    let found = report.reconciliation.expect("a week has passed");
+    assert_eq!((found.found_alone, found.is_complete), (1, true));
+    let paper = service.paper("2602.00012").await;
+    assert!(paper.submitted.is_some() && paper.comment.is_some(), "{paper:?}");
+}
+
 #[tokio::test]
 async fn the_feeds_stand_in_for_a_silent_search_and_the_full_record_follows() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -446,26 +497,22 @@ async fn the_feeds_stand_in_for_a_silent_search_and_the_full_record_follows() {
     let down = Arc::clone(&is_down);
     let arxiv = Arxiv::start(Box::new(move |path, arguments| {
         if path == "/rss/cs.LG" {
-            let item = |id: &str, kind: &str| {
-                format!(
-                    "<item><title>DARTS</title><link>https://arxiv.org/abs/{id}</link><description>arXiv:{id}v1 Announce Type: {kind}\n\
-                     Abstract: A.</description><guid isPermaLink=\"false\">oai:arXiv.org:{id}v1</guid><category>cs.LG</category>\
-                     <arxiv:announce_type>{kind}</arxiv:announce_type><dc:creator>Ana Bee</dc:creator></item>"
-                )
-            };
-            let items = item("2602.00012", "new") + &item("2602.00013", "replace") + &item("2501.00001", "cross");
-            return (
-                200,
-                format!(
-                    "<?xml version='1.0' encoding='UTF-8'?><rss xmlns:arxiv=\"http://arxiv.org/schemas/atom\" \
-                     xmlns:dc=\"http://purl.org/dc/elements/1.1/\" version=\"2.0\"><channel><title>x</title>{items}</channel></rss>"
-                ),
-            );
+            return feed(&[
+                ("2602.00012", "new"),
+                ("2602.00013", "replace"),
+                ("2501.00001", "cross"),
+            ]);
         }
         if path != "/api/query" || *down.lock().expect("nothing panics") {
             return (503, String::new());
         }
-        let paper = |number: u32, day: &str| (format!("2602.000{number}"), "DARTS".to_owned(), at(&format!("{day}T01:00:00Z")));
+        let paper = |number: u32, day: &str| {
+            (
+                format!("2602.000{number}"),
+                "DARTS".to_owned(),
+                at(&format!("{day}T01:00:00Z")),
+            )
+        };
         let known = vec![paper(11, "2026-02-10")];
         if argument(arguments, "search_query").contains("DARTS") {
             return atom(&[known, vec![paper(12, "2026-02-11")]].concat());
@@ -562,6 +609,8 @@ async fn the_weekly_reconciliation_finds_what_searches_cannot_and_fails_nothing(
                         ),
                         record("2602.00014", "On deep_reinforcement learning", "cs.LG", "2026-02-16"),
                         record("2602.00015", "Something else", "cs.LG", "2026-02-16"),
+                        // Only touched these days: so old that no window of the searches reaches it.
+                        record("2511.00016", "Old reinforcement learning", "cs.LG", "2025-11-16"),
                     ],
                     "",
                     "2026-02-21",
@@ -587,11 +636,12 @@ async fn the_weekly_reconciliation_finds_what_searches_cannot_and_fails_nothing(
     service.clock.set(at("2026-02-28T07:00:00Z"));
     let report = service.fetch().await;
     assert!(report.incomplete.is_empty());
-    assert!(
-        report
-            .reconciliation
-            .is_some_and(|reconciliation| !reconciliation.is_complete)
-    );
+    let failed = report.reconciliation.expect("it was tried");
+    // It was asked for nothing like everything, so it cannot have missed anything.
+    assert_eq!((failed.missed, failed.is_complete), (None, false));
+    // After three sets in a row the service counts as down.
+    let n_asked = arxiv.n_asked("/oai");
+    assert!(n_asked < 30, "{n_asked} requests for 155 sets");
     *is_down.lock().expect("nothing panics") = false;
     service.clock.set(at("2026-03-01T07:00:00Z"));
     let found = service.fetch().await.reconciliation.expect("a week has passed");
@@ -636,6 +686,58 @@ async fn a_change_of_source_reaches_behind_the_oldest_incomplete_keyword() {
         "{:?}",
         arxiv.requests.lock()
     );
+    // A harvest that begins again after months does not read all of them.
+    on("harvest", "2026-06-10T07:00:00Z").fetch().await;
+    assert_eq!(arxiv.n_asked("from=2026-03-17"), 155);
+}
+
+/// By harvest the searches of the reconciliation are a hundred each week, in turn.
+#[tokio::test]
+async fn the_next_reconciliation_by_searches_begins_where_the_last_one_ended() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arxiv = Arxiv::start(Box::new(|path, arguments| {
+        if path == "/api/query" {
+            return atom(&[]);
+        }
+        match argument(arguments, "set") {
+            "cs:cs:LG" => list(&[record("2602.00011", "On graphs", "cs.LG", "2026-02-06")], "", DAY),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let words: Vec<String> = (100..230).map(|n| format!("word{n}")).collect();
+    let keywords = format!("keywords = {words:?}\ncategories = [\"cs.LG\"]");
+    // Three Sundays.
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", &keywords, "2026-02-08T07:00:00Z");
+    let mut n_searched = Vec::new();
+    for now in ["2026-02-08T07:00:00Z", "2026-02-15T07:00:00Z", "2026-02-22T07:00:00Z"] {
+        service.clock.set(at(now));
+        service.fetch().await;
+        n_searched.push(words.iter().filter(|word| arxiv.n_asked(word) > 0).count());
+    }
+    assert_eq!(n_searched, [0, 100, 130]);
+}
+
+/// A keyword that nobody can read is no reason to read the feeds: they would match nothing.
+#[tokio::test]
+async fn the_feeds_do_not_stand_in_for_a_keyword_that_cannot_be_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arxiv = Arxiv::start(Box::new(|_, _| atom(&[]))).await;
+    let service = Service::new(dir.path(), &arxiv.base, "query", "keywords = [\"DARTS\"]", NOW);
+    let search = Search {
+        term: Term::query("("),
+        categories: vec![vec!["cs.LG".to_owned()]],
+        keywords: ["(".to_owned()].into(),
+    };
+    let errand = Errand {
+        now: at(NOW),
+        since: None,
+        wanted: &|_| true,
+        awaited: &|_| false,
+    };
+    let fetched = service.app.run.fetcher.fetch(&*service.store, &[search], &errand).await;
+    assert_eq!(fetched.expect("the store works").incomplete().len(), 1);
+    assert_eq!(arxiv.n_asked("/rss"), 0);
 }
 
 #[tokio::test]

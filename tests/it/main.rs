@@ -33,3 +33,4 @@ mod volume_cases;
 mod waiting_cases;
 mod web_cases;
 mod welcome;
+mod window_cases;

@@ -256,6 +256,47 @@ async fn a_paper_that_is_found_no_more_is_asked_for_until_it_comes() {
     assert_eq!(n_days, 9);
 }
 
+/// One that another search of the same run shows, one that nobody has, and one that only an answer with a hole lacks.
+#[tokio::test]
+async fn only_what_somebody_has_and_nothing_shows_is_asked_for_by_its_identifier() {
+    let keywords = format!("keywords = [\"{GNN}\", \"crystals\"]");
+    let setup = listing().subscriber_with(ANA, &[&keywords, "exclude = [\"survey\"]"]);
+    let mut app = setup.start().await;
+    app.run_on("2026-02-09").await;
+    let titles = [
+        "A graph neural network for crystals",
+        "A survey of graph neural network",
+        "One more graph neural network",
+    ];
+    let ids = app.announce("2026-02-09", titles.map(paper));
+    app.run_on("2026-02-10").await;
+    assert_eq!(app.papers_of(ANA), [ids[0].clone(), ids[2].clone()]);
+    for id in &ids[..2] {
+        revise(&app, id, "2026-02-10", |paper| {
+            paper.title = paper.title.replace(GNN, "model");
+        });
+    }
+    let n_named = |app: &TestApp| {
+        app.arxiv
+            .take_log()
+            .iter()
+            .filter(|asked| !asked.id_list.is_empty())
+            .count()
+    };
+    n_named(&app);
+    assert!(app.run_on("2026-02-11").await.is_complete());
+    assert_eq!(n_named(&app), 0);
+    app.arxiv.answers(|asked| {
+        if asked.asks_for("graph") {
+            Answer::Short(0)
+        } else {
+            Answer::Ordinary
+        }
+    });
+    assert!(!app.run_on("2026-02-11T14:00:00Z").await.is_complete());
+    assert_eq!(n_named(&app), 0);
+}
+
 /// The same by harvest, which sees every version whatever it says.
 #[tokio::test]
 async fn a_harvest_tells_of_a_withdrawal_that_matches_nothing_any_more() {

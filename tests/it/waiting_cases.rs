@@ -147,6 +147,34 @@ async fn what_is_only_hard_to_believe_is_believed_within_a_day_and_its_papers_do
     assert_eq!(app.new_papers_of(ANA), ids);
 }
 
+/// What was missing turns out to hold nothing: no digest more, not even for who wants empty ones.
+#[tokio::test]
+async fn a_recovery_without_news_brings_no_extra_digest() {
+    let lines = [
+        "keywords = [\"graph neural network\", \"transformer\"]",
+        "schedule = \"0 7 * * Mon\"",
+    ];
+    let setup = Setup::new()
+        .arxiv("retry_budget", "\"1s\"")
+        .digest("empty", "\"send\"")
+        .subscriber_with(BO, &lines);
+    let mut app = setup.start().await;
+    let mut memory = Memory::default();
+    for moment in ["2026-02-15T06:50:00Z", "2026-02-15T07:00:00Z"] {
+        turn(&mut app, &mut memory, moment).await;
+    }
+    fails(&app, "transformer");
+    for moment in ["2026-02-16T06:50:00Z", "2026-02-16T07:00:00Z"] {
+        turn(&mut app, &mut memory, moment).await;
+    }
+    assert_eq!(app.new_mails().len(), 1);
+    app.arxiv.is_well();
+    app.arxiv.take_log();
+    turn(&mut app, &mut memory, "2026-02-16T08:00:00Z").await;
+    assert!(app.arxiv.log().iter().any(|asked| asked.asks_for("transformer")));
+    assert_eq!(app.new_mails(), []);
+}
+
 /// Who was served while something was missing gets the rest at once if the next digest is more than 36 hours away.
 #[tokio::test]
 async fn what_is_recovered_comes_in_an_extra_digest_only_where_the_next_one_is_far() {
