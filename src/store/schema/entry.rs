@@ -3,7 +3,7 @@
 //! The digest is by far the longer part, and four times on its way something about an entry is written. So the parts can
 //! lie apart: [`encode_onto`] makes the digest's bytes only where others are stored.
 
-use std::{cell::RefCell, io::Read as _};
+use std::{borrow::Cow, cell::RefCell, io::Read as _};
 
 use chrono::{DateTime, Utc};
 use flate2::{Compress, CompressError, Compression, FlushCompress, Status, read::DeflateDecoder};
@@ -16,8 +16,10 @@ use super::{
 };
 use crate::model::{Attempt, DigestRecord, EntryState, OutboxEntry};
 
-/// The first byte of a body in two parts.
+/// The first byte of a body in two parts, of which the first is JSON: that of an entry on its way, written often.
 const IN_PARTS: u8 = 2;
+/// The first byte of one whose first part is deflated too: that of an entry that is only kept.
+const IN_PARTS_DEFLATED: u8 = 3;
 /// The first byte of a body that is deflated as a whole, as it was written before. JSON begins with a brace.
 const DEFLATED: u8 = 1;
 /// How much of the hash of the digest's JSON tells it from another, in bytes.
@@ -101,11 +103,14 @@ pub(in crate::store) fn encode_onto(stored: Option<&Stem>, entry: &OutboxEntry) 
     })?;
     let digest = to_json(digest)?;
     let sum = sum(&digest);
-    let json = deflated(&json)?;
-    let mut course = vec![IN_PARTS];
+    let (form, body) = match entry.is_active() {
+        true => (IN_PARTS, json),
+        false => (IN_PARTS_DEFLATED, deflated(&json)?),
+    };
+    let mut course = vec![form];
     course.extend(sum);
-    put_number(&mut course, json.len() as u64);
-    course.extend(json);
+    put_number(&mut course, body.len() as u64);
+    course.extend(body);
     let digest = match stored {
         Some(stored) if stored.sum == sum => None,
         _ => Some(deflated(&digest)?),
@@ -118,7 +123,7 @@ pub(in crate::store) fn stem(beginning: &[u8]) -> Result<Option<Stem>, Unreadabl
     let Some((sum, course, _)) = in_parts(beginning)? else {
         return Ok(None);
     };
-    let course: Course = from_json(WHAT, &inflated(course)?)?;
+    let course: Course = from_json(WHAT, &course)?;
     Ok(Some(Stem {
         due_at: course.state.due_at(course.next_attempt),
         sum,
@@ -144,7 +149,7 @@ pub(in crate::store) fn decode_entry(body: &[u8]) -> Result<OutboxEntry, Unreada
         attempts,
         is_released,
         is_half,
-    } = from_json(WHAT, &inflated(course)?)?;
+    } = from_json(WHAT, &course)?;
     let json = inflated(digest)?;
     if sum(&json) != expected {
         return Err(Unreadable(format!("{WHAT} holds another digest than its own")));
@@ -165,9 +170,9 @@ pub(in crate::store) fn decode_entry(body: &[u8]) -> Result<OutboxEntry, Unreada
     })
 }
 
-/// The sum of the digest, the course, and what follows it.
-fn in_parts(body: &[u8]) -> Result<Option<(Sum, &[u8], &[u8])>, Unreadable> {
-    let Some((&IN_PARTS, rest)) = body.split_first() else {
+/// The sum of the digest, the course as JSON, and what follows it.
+fn in_parts(body: &[u8]) -> Result<Option<(Sum, Cow<'_, [u8]>, &[u8])>, Unreadable> {
+    let Some((&form @ (IN_PARTS | IN_PARTS_DEFLATED), rest)) = body.split_first() else {
         return Ok(None);
     };
     let (sum, rest) = rest
@@ -176,6 +181,10 @@ fn in_parts(body: &[u8]) -> Result<Option<(Sum, &[u8], &[u8])>, Unreadable> {
     let mut reader = Reader(rest);
     let n_bytes = reader.number()?;
     let course = reader.bytes(n_bytes)?;
+    let course = match form {
+        IN_PARTS => Cow::Borrowed(course),
+        _ => Cow::Owned(inflated(course)?),
+    };
     Ok(Some((*sum, course, reader.0)))
 }
 
@@ -232,6 +241,12 @@ mod tests {
 
     #[test]
     fn an_entry_comes_back_from_every_form_that_was_ever_written() {
+        let mut accepted = entry("bo#3", at(1));
+        let reply = "250 ok".into();
+        accepted.state = EntryState::Accepted { at: at(2), reply };
+        let body = encode_entry(&accepted).unwrap();
+        assert_eq!(body[0], IN_PARTS_DEFLATED);
+        assert_eq!(decode_entry(&body), Ok(accepted));
         let mut entry = entry("ana#7", at(5));
         entry.sha256 = Some("ab".into());
         entry.lease(&WorkerId("w".into()), at(9));
