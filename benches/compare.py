@@ -5,9 +5,10 @@
 
 All three bring messages to the same smtp-sink on loopback, one after the other:
 
-- this program: `run` against the stand-in for arXiv, two connections, no DKIM and then RSA-2048. The time is that of the
-  whole process: reading the configuration of N people, fetching, matching, assembling, rendering, building, sending, and
-  the memory of each step on the disk.
+- this program: `run` against the stand-in for arXiv, two connections, no DKIM and then RSA-2048. The rate is that of
+  assembling, rendering, building and sending, with the memory of each step on the disk, by the run's own report. Beneath
+  it stands the whole process by stages: reading the configuration of N people and opening the state, fetching (with the
+  pauses before arXiv is asked again) and matching, and the two that the rate counts.
 - the peer: feedparser, regular expressions, Jinja2 and smtplib, one connection, no memory of anything. For more than
   PEER_MAX subscribers it sends to PEER_MAX and its rate is taken.
 - smtp-source: N messages of the mean size of this program's, two connections, nothing made or remembered.
@@ -125,7 +126,7 @@ connections = {CONNECTIONS}
 
 
 def run(binary, config):
-    """Seconds, peak resident memory in MB, the report."""
+    """Seconds of the whole process, the report."""
     shutil.rmtree(config.parent / "state", ignore_errors=True)
     began = time.perf_counter()
     process = subprocess.Popen([binary, "--config", config, "--quiet", "run", "--json", "--now", f"{DAY}T12:00:00Z"],
@@ -135,6 +136,11 @@ def run(binary, config):
     if process.returncode:
         sys.exit(f"compare: the run ended with {process.returncode}: {err[-2000:]}")
     return took, json.loads(out)
+
+
+def mailing(report):
+    """Seconds for what the others do too: assembling, rendering, building, sending."""
+    return (report["stages_ms"]["assemble"] + report["stages_ms"]["deliver"]) / 1000
 
 
 def peak_mb(binary, config):
@@ -191,12 +197,16 @@ def main():
             sink = Sink()
             try:
                 config = configure(folder, n, arxiv, sink.port, keywords)
-                took, report = run(binary, config)
+                whole, report = run(binary, config)
+                took = mailing(report)
                 if report["accepted"] != n:
                     sys.exit(f"compare: {report['accepted']} of {n} digests were accepted")
                 state = size_mb(folder / "state")
                 ours = line("this program", n, took, size, f"{peak_mb(binary, config):.0f}", f"{state:.0f}")
-                signed, _ = run(binary, configure(folder, n, arxiv, sink.port, keywords, dkim))
+                stages = report["stages_ms"]
+                print(f"    of the whole {whole:.2f} s: fetch {stages['fetch'] / 1000:.2f}, assemble {stages['assemble'] / 1000:.2f}, "
+                      f"deliver {stages['deliver'] / 1000:.2f}, start and end {whole - sum(stages.values()) / 1000:.2f}", flush=True)
+                signed = mailing(run(binary, configure(folder, n, arxiv, sink.port, keywords, dkim))[1])
                 line("this program, signing RSA-2048", n, signed, size)
                 n_peer = min(n, PEER_MAX)
                 done = json.loads(subprocess.run([sys.executable, shared / "bench" / "peer_digest.py", feed, "--subscribers", str(n_peer),

@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Reply, conclude, json};
@@ -10,7 +11,7 @@ use crate::{
     app::{App, AppError, Exit},
     delivery::{self, Delivered},
     model::{EntryState, Slot, SubscriberId},
-    run::{self, Recorded, Report, SlotBook, claim},
+    run::{self, Recorded, Report, SlotBook, Stages, claim},
     store::{self, Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
 };
 
@@ -108,7 +109,7 @@ async fn take_claim(app: &App, people: &str, stop: &CancellationToken) -> Result
         .claim_ttl()
         .and_then(|ttl| ttl.to_std().ok())
         .unwrap_or_default();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     while let Some(holder) = claim::claim(&*app.store, &app.delivery.worker, people).await? {
         if began.elapsed() > ttl + CLAIM_MARGIN {
             return Err(AppError::Busy(holder.worker));
@@ -127,7 +128,7 @@ async fn run_alone(
     slot: Option<Slot>,
     stop: &CancellationToken,
 ) -> Result<Report, AppError> {
-    let began = tokio::time::Instant::now();
+    let mut watch = Watch::start();
     let mut report = Report {
         slot,
         ..Report::default()
@@ -137,15 +138,46 @@ async fn run_alone(
         recorded = run::fetch_and_record(&app.run, &app.roster, &mut report) => recorded?,
         () = stop.cancelled() => return Err(AppError::Stopped),
     };
+    report.stages_ms.fetch = watch.lap_ms();
     run::assemble_and_enqueue(&app.run, &app.roster, people, &recorded, &mut report).await?;
+    report.stages_ms.assemble = watch.lap_ms();
     let delivered = deliver(app, stop).await?;
+    report.stages_ms.deliver = watch.lap_ms();
     account(app, &mut report, &delivered).await?;
-    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.duration_ms = watch.all_ms();
     keep(app, &report).await?;
     log(&report);
     super::export::publish(app, &recorded.incomplete).await?;
     run::upkeep(&app.run).await?;
     Ok(report)
+}
+
+/// Tells how long a run and its stages took.
+struct Watch {
+    began: Instant,
+    lap: Instant,
+}
+
+impl Watch {
+    fn start() -> Self {
+        let began = Instant::now();
+        Self { began, lap: began }
+    }
+
+    /// Milliseconds since the lap before, or the start.
+    fn lap_ms(&mut self) -> u64 {
+        let now = Instant::now();
+        milliseconds(now - std::mem::replace(&mut self.lap, now))
+    }
+
+    /// Milliseconds since the start.
+    fn all_ms(&self) -> u64 {
+        milliseconds(self.began.elapsed())
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A fetch whose papers are recorded, for the slots that it serves.
@@ -164,11 +196,12 @@ pub struct Fetch {
 /// Fetches for everyone, and records.
 pub async fn fetch(app: &App) -> Result<Fetch, StoreError> {
     let _alone = app.run_lock.lock().await;
-    let began = tokio::time::Instant::now();
+    let mut watch = Watch::start();
     let at = app.clock.now();
     let mut report = Report::default();
     let recorded = run::fetch_and_record(&app.run, &app.roster, &mut report).await?;
-    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.stages_ms.fetch = watch.lap_ms();
+    report.duration_ms = watch.all_ms();
     keep(app, &report).await?;
     log(&report);
     run::upkeep(&app.run).await?;
@@ -176,7 +209,7 @@ pub async fn fetch(app: &App) -> Result<Fetch, StoreError> {
         recorded,
         report,
         at,
-        duration: TimeDelta::from_std(began.elapsed()).unwrap_or(TimeDelta::zero()),
+        duration: TimeDelta::from_std(watch.began.elapsed()).unwrap_or(TimeDelta::zero()),
     })
 }
 
@@ -190,12 +223,13 @@ pub async fn serve_slots(
     stop: &CancellationToken,
 ) -> Result<Option<Report>, StoreError> {
     let _alone = app.run_lock.lock().await;
-    let began = tokio::time::Instant::now();
+    let mut watch = Watch::start();
     let mut report = Report {
         slot,
         fetched_at: Some(fetch.at),
         began: Some(app.clock.now()),
         duration_ms: 0,
+        stages_ms: Stages::default(),
         ..fetch.report.clone()
     };
     // Each digest is enqueued by one write, so that it may be broken off between any two.
@@ -203,9 +237,11 @@ pub async fn serve_slots(
         enqueued = run::assemble_and_enqueue(&app.run, &app.roster, people, &fetch.recorded, &mut report) => drop(enqueued?),
         () = stop.cancelled() => return Ok(None),
     }
+    report.stages_ms.assemble = watch.lap_ms();
     let delivered = delivery::deliver(&app.delivery, app.clock.now(), stop).await?;
+    report.stages_ms.deliver = watch.lap_ms();
     account(app, &mut report, &delivered).await?;
-    report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.duration_ms = watch.all_ms();
     keep(app, &report).await?;
     log(&report);
     super::export::publish(app, &fetch.recorded.incomplete).await?;
@@ -317,6 +353,9 @@ fn log(report: &Report) {
         silence = report.silence.map(|silence| silence.in_words("the fetch before")),
         requests = report.requests,
         duration_ms = report.duration_ms,
+        fetch_ms = report.stages_ms.fetch,
+        assemble_ms = report.stages_ms.assemble,
+        deliver_ms = report.stages_ms.deliver,
         "run ended"
     );
 }

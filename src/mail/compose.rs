@@ -90,10 +90,13 @@ impl KnownMarks {
             all.abstract_text.extend(marks.abstract_text.iter().cloned());
         };
         let is_known = {
-            let known = lock();
-            let of_paper = known.papers.get(&id).filter(|(of, _)| of == paper);
-            let known: Option<Vec<&Marks>> =
-                of_paper.and_then(|(_, marks)| terms.iter().map(|term| marks.get(*term)).collect());
+            let mut known = lock();
+            let of_paper = known.papers.get_mut(&id).filter(|(of, _)| of == paper);
+            let known: Option<Vec<&Marks>> = of_paper.and_then(|(of, marks)| {
+                // Asked for again, it is seen to be the same by its address.
+                of.clone_from(paper);
+                terms.iter().map(|term| marks.get(*term)).collect()
+            });
             known.map(|known| known.into_iter().for_each(&mut add)).is_some()
         };
         if !is_known {

@@ -301,6 +301,18 @@ pub enum EntryState {
     },
 }
 
+impl EntryState {
+    /// From when on a worker may take an entry in this state: its next attempt, or the end of the lease on it.
+    /// `None` for one that nobody may take.
+    pub fn due_at(&self, next_attempt: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Due => Some(next_attempt),
+            Self::Leased(lease) => Some(lease.until),
+            Self::Held | Self::Accepted { .. } | Self::Ended { .. } => None,
+        }
+    }
+}
+
 /// One digest on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxEntry {
@@ -365,14 +377,9 @@ impl OutboxEntry {
         }
     }
 
-    /// From when on a worker may take the entry: its next attempt, or the end of the lease on it.
-    /// `None` for one that nobody may take.
+    /// From when on a worker may take the entry, as [`EntryState::due_at`] says.
     pub fn due_at(&self) -> Option<DateTime<Utc>> {
-        match &self.state {
-            EntryState::Due => Some(self.next_attempt),
-            EntryState::Leased(lease) => Some(lease.until),
-            EntryState::Held | EntryState::Accepted { .. } | EntryState::Ended { .. } => None,
-        }
+        self.state.due_at(self.next_attempt)
     }
 
     /// Due → leased, and one more attempt is counted. Returns whether the entry was due.

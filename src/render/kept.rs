@@ -72,9 +72,11 @@ impl KeptCards {
         make: impl FnOnce(u64, &CardKey) -> MadeCard,
     ) -> Arc<MadeCard> {
         let lock = || self.cards.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, card)) = lock().get(&key)
-            && (Arc::ptr_eq(of, paper) || of == paper)
+        if let Some((of, card)) = lock().get_mut(&key)
+            && of == paper
         {
+            // Asked for again, it is seen to be the same by its address.
+            of.clone_from(paper);
             return Arc::clone(card);
         }
         let card = Arc::new(make(N_MADE.fetch_add(1, Ordering::Relaxed), &key));

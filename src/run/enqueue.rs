@@ -210,7 +210,7 @@ impl Desk<'_> {
             batch.entries.push(Versioned::new(entry));
             batch.subscribers.push(state);
         }
-        // Nothing of it leaves the machine before a lease is on the disk, and with it this.
+        // Nothing of it leaves the machine before the attempt is on the disk, and with it this.
         self.ctx.store.commit_soon(batch).await?;
         for Enqueued { id, n_papers, .. } in &done.enqueued {
             tracing::info!(digest.id = %id.number, subscriber.id = %masked(&id.subscriber), n_papers, "digest enqueued");

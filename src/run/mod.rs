@@ -34,7 +34,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use self::{
     enqueue::{Empty, EnqueueSettings, Enqueued},
     record::Tally,
-    report::Report,
+    report::{Report, Stages},
     slots::SlotBook,
     upkeep::upkeep,
 };

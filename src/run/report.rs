@@ -70,6 +70,20 @@ pub struct Report {
     pub requests: u64,
     /// How long the run took, in milliseconds by the machine's clock.
     pub duration_ms: u64,
+    /// How much of that each stage took.
+    #[serde(default)]
+    pub stages_ms: Stages,
+}
+
+/// How long the stages of a run took, in milliseconds by the machine's clock; 0 for one that was another run's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stages {
+    /// Asking arXiv, waiting for it, and recording what matches.
+    pub fetch: u64,
+    /// Putting digests together.
+    pub assemble: u64,
+    /// Making mails and handing them to the relay.
+    pub deliver: u64,
 }
 
 impl Report {

@@ -137,6 +137,7 @@ contract![
     only_what_was_read_at_its_present_revision_is_overwritten,
     what_was_committed_is_there_after_a_new_start,
     long_values_are_stored_whole_and_shrink_again,
+    an_entry_keeps_its_digest_however_long_its_history_is,
     entries_fall_due_in_order_and_to_one_worker,
     a_lease_that_runs_out_is_due_again_and_counts_what_may_have_been_sent,
     a_far_horizon_takes_what_is_due_later_but_nobodys_lease,
@@ -410,6 +411,59 @@ async fn long_values_are_stored_whole_and_shrink_again(subject: &mut dyn Subject
             == collaboration
     );
     assert_eq!(store.documents(DocumentKind::Coverage).await.unwrap(), []);
+}
+
+async fn an_entry_keeps_its_digest_however_long_its_history_is(subject: &mut dyn Subject) {
+    // 128 bytes each that nothing makes much shorter than 64.
+    let noise = |n_times: u32| -> String {
+        (0..2 * n_times)
+            .map(|n| {
+                format!(
+                    "{:x?}",
+                    ring::digest::digest(&ring::digest::SHA256, &n.to_be_bytes()).as_ref()
+                )
+            })
+            .collect()
+    };
+    let mut entry = entry("ana#1", at(3));
+    let mut revision = 0;
+    // How long the digest is and how much the relay has said, from one write to the next.
+    for (n_digest, n_said) in [
+        (0, 0),
+        (200, 0),
+        (200, 1),
+        (200, 90),
+        (200, 2),
+        (90, 2),
+        (90, 80),
+        (1, 90),
+        (1, 0),
+    ] {
+        entry.digest.name = Some(noise(n_digest));
+        entry.attempts = vec![Attempt {
+            at: at(0),
+            outcome: Outcome::Unconfirmed { reply: noise(n_said) },
+            relay: None,
+        }];
+        let written = Versioned {
+            value: entry.clone(),
+            revision,
+        };
+        subject
+            .store()
+            .commit(Batch {
+                entries: vec![written],
+                ..Batch::default()
+            })
+            .await
+            .unwrap();
+        revision += 1;
+        subject.reopen(at(1)).await;
+        let read = subject.store().entry(&entry.digest.id).await.unwrap().unwrap();
+        assert!(read.value == entry && read.revision == revision, "{n_digest}, {n_said}");
+    }
+    let leased = lease(subject.store(), "w", 4, 9).await;
+    assert_eq!(leased[0].value.digest, entry.digest);
 }
 
 async fn entries_fall_due_in_order_and_to_one_worker(subject: &mut dyn Subject) {

@@ -11,6 +11,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
+    sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
@@ -57,7 +58,7 @@ enum Line {
 /// An open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
-    file: File,
+    file: Arc<File>,
     /// Who is paused, as export and journal tell it so far.
     paused: Pauses,
     /// A mail depends on something that may not be on the disk yet.
@@ -86,13 +87,13 @@ impl Journal {
         }
         file.sync_all()?;
         Ok(Self {
-            file,
+            file: Arc::new(file),
             paused,
             must_last: false,
         })
     }
 
-    /// Appends what a batch says. If a mail depends on it, [`Journal::make_durable`] brings it to the disk.
+    /// Appends what a batch says. If a mail depends on it, [`Journal::take_unsynced`] gives the file to bring it to the disk.
     pub(super) fn note(&mut self, batch: &Batch) -> io::Result<()> {
         let mut text = Vec::new();
         for (paper, fetched) in &batch.papers {
@@ -154,18 +155,14 @@ impl Journal {
             push(&mut text, &Line::Forgotten { subscriber })?;
         }
         if !text.is_empty() {
-            self.file.write_all(&text)?;
+            (&*self.file).write_all(&text)?;
         }
         Ok(())
     }
 
-    /// Waits until the disk has all on which a mail depends.
-    pub(super) fn make_durable(&mut self) -> io::Result<()> {
-        if self.must_last {
-            self.file.sync_data()?;
-            self.must_last = false;
-        }
-        Ok(())
+    /// The file, if a mail depends on something in it that nobody is bringing to the disk.
+    pub(super) fn take_unsynced(&mut self) -> Option<Arc<File>> {
+        std::mem::take(&mut self.must_last).then(|| Arc::clone(&self.file))
     }
 }
 

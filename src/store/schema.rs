@@ -2,7 +2,8 @@
 //!
 //! Integers in keys are big-endian, so that the order of bytes is the order of things. Every value begins
 //! with a version byte. A body longer than [`VALUE_BYTES_MAX`] is cut into chunks that lie under keys of
-//! their own, and the value under the thing's own key only counts them.
+//! their own, and the value under the thing's own key only counts them; so is the part of an outbox entry that
+//! never changes, behind the part that does.
 
 use chrono::{DateTime, Utc};
 
@@ -11,11 +12,12 @@ use crate::model::{ArxivId, DigestId, SubscriberId, VersionedId};
 
 mod bits;
 mod codec;
+mod entry;
 
 pub(super) use codec::{
-    decode_document, decode_entry, decode_paper, decode_subscriber, encode_document, encode_entry, encode_paper,
-    encode_subscriber,
+    decode_document, decode_paper, decode_subscriber, encode_document, encode_paper, encode_subscriber,
 };
+pub(super) use entry::{Parts, decode_entry, encode_entry, encode_onto, stem};
 
 /// The version of everything below. A store that says more than this was written by a newer program.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -58,7 +60,7 @@ pub(super) struct Head<'v> {
     pub(super) revision: u64,
     /// In how many chunks the body lies; 0: it is `inline`.
     pub(super) n_chunks: u32,
-    /// The body, unless it is chunked.
+    /// The body, or what of it comes before the chunks.
     pub(super) inline: &'v [u8],
 }
 
@@ -83,27 +85,36 @@ impl<'v> Head<'v> {
 /// Cuts a body into the value under its own key and the values of its chunks, of which short bodies have none.
 /// `None` for one that is longer than [`BODY_BYTES_MAX`].
 pub(super) fn cut(revision: u64, body: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
-    if body.len() > BODY_BYTES_MAX {
+    if body.len() <= VALUE_BYTES_MAX {
+        Some((head(revision, 0, body), Vec::new()))
+    } else {
+        cut_behind(revision, &[], body)
+    }
+}
+
+/// The same for a body of two parts, of which only the second lies in chunks. `None` too if the first is longer than
+/// [`VALUE_BYTES_MAX`].
+pub(super) fn cut_behind(revision: u64, first: &[u8], second: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+    if first.len() > VALUE_BYTES_MAX || first.len() + second.len() > BODY_BYTES_MAX {
         return None;
     }
-    let (inline, chunked) = if body.len() <= VALUE_BYTES_MAX {
-        (body, &[][..])
-    } else {
-        (&[][..], body)
-    };
-    let chunks: Vec<_> = chunked
+    let chunks: Vec<_> = second
         .chunks(VALUE_BYTES_MAX)
         .map(|part| [&[VALUE_VERSION], part].concat())
         .collect();
     let n_chunks = u32::try_from(chunks.len()).ok()?;
-    let head = [
+    Some((head(revision, n_chunks, first), chunks))
+}
+
+/// The value under a thing's own key.
+pub(super) fn head(revision: u64, n_chunks: u32, inline: &[u8]) -> Vec<u8> {
+    [
         &[VALUE_VERSION][..],
         &revision.to_be_bytes(),
         &n_chunks.to_be_bytes(),
         inline,
     ]
-    .concat();
-    Some((head, chunks))
+    .concat()
 }
 
 /// The content of a chunk.

@@ -1,7 +1,7 @@
 //! The store of one machine: a sled database that one thread owns.
 //!
 //! sled 0.34 needs care (each point was measured): its `flush` is no fsync, so a commit is answered only after
-//! `fdatasync` on the file, one for all commits that wait by then; values must be small (see `schema`); half-written
+//! `fdatasync` on the file, one for all commits that wait by then, on a thread beside (see `disk`); values must be small (see `schema`); half-written
 //! snapshots keep it from opening; a damaged log makes it panic; after an error its handle must not be used again, and
 //! whoever waited for what could not be written may wait for ever. So every call runs as a closure on the owner thread,
 //! where a panic is caught, its answer is waited for within a limit, and the first failure of the database makes the store
@@ -13,6 +13,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -29,6 +30,7 @@ use super::{
 };
 use crate::model::{ArxivId, DigestId, OutboxEntry, SubscriberId, SubscriberState, VersionedId, WorkerId};
 
+mod disk;
 #[cfg(test)]
 mod growth;
 mod open;
@@ -37,6 +39,7 @@ mod probes;
 mod table;
 mod verbs;
 
+use disk::{Disk, Failure, Unsynced, Waiting, failed_before};
 use table::{Fault, Table, Tables};
 
 /// How long opening waits for another process to end: a restart may overlap with the former life.
@@ -90,7 +93,6 @@ pub struct SledStore {
 
 /// What the owner thread is to do. What it gives back answers the caller once all that was written is durable.
 type Job = Box<dyn FnOnce(&mut Owner) -> Option<Waiting> + Send>;
-type Waiting = Box<dyn FnOnce(&mut Owner) + Send>;
 
 /// When a caller whose verb wrote something gets its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,8 +180,9 @@ impl SledStore {
             let result = owner.run(verb);
             let has_written = owner.tables.n_commits() > n_before;
             if has_written && answered_when == Answered::OnceDurable {
-                return Some(Box::new(move |owner: &mut Owner| {
-                    let durable = owner.run(Tables::make_durable);
+                let place = owner.place.clone();
+                return Some(Box::new(move |durable| {
+                    let durable = durable.map_err(|Failure { doing, why }| StoreError::Io { place, doing, why });
                     // Nobody to tell: the caller stopped waiting. What was to be done is done all the same.
                     drop(answer.send(durable.and(result)));
                 }));
@@ -240,20 +243,35 @@ fn own(
         Ok(opening) => opening,
         Err(error) => return drop(answer.send(Err(error))),
     };
+    let failure = Arc::<OnceLock<Failure>>::default();
+    let disk = match Disk::start(Arc::clone(&failure), Unsynced::sync) {
+        Ok(disk) => disk,
+        Err(error) => {
+            return drop(answer.send(Err(StoreError::Io {
+                place: dir.display().to_string(),
+                doing: "opened",
+                why: error.to_string(),
+            })));
+        }
+    };
     let mut owner = Owner {
         place: dir.display().to_string(),
         tables: opening.tables,
-        failure: None,
+        failure,
     };
     // If the opener stopped waiting, the queue is closed too.
     drop(answer.send(Ok((opening.created, opening.repaired, opening.former_life))));
     let mut behind_since = None;
-    while let Some(group) = next_jobs(&mut owner, queue, &mut behind_since) {
+    while let Some(group) = next_jobs(&mut owner, queue, &disk, &mut behind_since) {
         let waiting: Vec<Waiting> = group.into_iter().filter_map(|job| job(&mut owner)).collect();
-        for caller in waiting {
-            caller(&mut owner);
+        // Who waits has written something.
+        if !waiting.is_empty()
+            && let Some(unsynced) = owner.tables.take_unsynced()
+        {
+            disk.sync(unsynced, waiting);
         }
     }
+    disk.finish();
     // Nobody waits for it any more, and a failure was or will be told by whoever opens the store next.
     drop(owner.run(Tables::make_durable));
     // sled first, then the lock: whoever waits for it finds the files at rest.
@@ -264,8 +282,13 @@ fn own(
 }
 
 /// What is to be done next: all that has been asked for by now. `None` once nobody can ask any more.
-fn next_jobs(owner: &mut Owner, queue: &mpsc::Receiver<Job>, behind_since: &mut Option<Instant>) -> Option<Vec<Job>> {
-    if !owner.tables.is_behind() || owner.failure.is_some() {
+fn next_jobs(
+    owner: &mut Owner,
+    queue: &mpsc::Receiver<Job>,
+    disk: &Disk,
+    behind_since: &mut Option<Instant>,
+) -> Option<Vec<Job>> {
+    if !owner.tables.is_behind() || owner.failure.get().is_some() {
         *behind_since = None;
         return queue.recv().ok().map(|job| with_others(job, queue));
     }
@@ -275,7 +298,9 @@ fn next_jobs(owner: &mut Owner, queue: &mpsc::Receiver<Job>, behind_since: &mut 
         Err(mpsc::RecvTimeoutError::Disconnected) => None,
         Err(mpsc::RecvTimeoutError::Timeout) => {
             // A failure is kept, and told to whoever asks next.
-            drop(owner.run(Tables::make_durable));
+            if let Some(unsynced) = owner.tables.take_unsynced() {
+                disk.sync(unsynced, Vec::new());
+            }
             *behind_since = None;
             queue.recv().ok().map(|job| with_others(job, queue))
         }
@@ -291,17 +316,17 @@ fn with_others(job: Job, queue: &mpsc::Receiver<Job>) -> Vec<Job> {
 struct Owner {
     place: String,
     tables: Tables,
-    /// The first failure of the database or the disk: doing what, and why.
-    failure: Option<(&'static str, String)>,
+    /// Shared with the thread that waits for the disk.
+    failure: Arc<OnceLock<Failure>>,
 }
 
 impl Owner {
     fn run<R>(&mut self, verb: impl FnOnce(&mut Tables) -> Result<R, Fault>) -> Result<R, StoreError> {
-        if let Some((doing, why)) = &self.failure {
+        if let Some(Failure { doing, why }) = self.failure.get() {
             return Err(StoreError::Io {
                 place: self.place.clone(),
                 doing,
-                why: format!("it failed before ({why}); restart the service once that is mended"),
+                why: failed_before(why),
             });
         }
         let result = catch_unwind(AssertUnwindSafe(|| verb(&mut self.tables)))
@@ -313,7 +338,8 @@ impl Owner {
             };
             let error = report(&self.place, fault);
             if is_final && let StoreError::Io { doing, why, .. } = &error {
-                self.failure = Some((doing, why.clone()));
+                let why = why.clone();
+                self.failure.get_or_init(|| Failure { doing, why });
             }
             error
         })
@@ -396,8 +422,10 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Vec<Versioned<OutboxEntry>>, StoreError> {
         let worker = worker.clone();
-        self.call(move |tables| verbs::lease_due(tables, &worker, due, ttl, limit))
-            .await
+        self.call_answered(Answered::AtOnce, move |tables| {
+            verbs::lease_due(tables, &worker, due, ttl, limit)
+        })
+        .await
     }
 
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, StoreError> {

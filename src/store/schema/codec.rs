@@ -1,26 +1,19 @@
-//! The bytes of each kind of value.
+//! The bytes of each kind of value but outbox entries.
 //!
 //! What a subscriber has seen is packed: identifiers in order, each as its distance from the one before in as few bits
 //! as such distances need (Rice, 1979), and one more bit that says whether the digest is another one than before; only
-//! then its difference follows. Entries of the outbox are deflated JSON, all else is JSON without empty fields.
+//! then its difference follows. All else is JSON without empty fields.
 
-use std::{cell::RefCell, collections::BTreeMap, io::Read as _};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use flate2::{Compress, CompressError, Compression, FlushCompress, Status, read::DeflateDecoder};
 use serde::{Deserialize, Serialize};
 
-use super::{BODY_BYTES_MAX, Unreadable, bits};
+use super::{Unreadable, bits};
 use crate::{
-    model::{
-        ArxivId, OutboxEntry, Pair, Paper, Pending, Queued, Replacement, Settled, SubscriberId, SubscriberState,
-        Welcome,
-    },
+    model::{ArxivId, Pair, Paper, Pending, Queued, Replacement, Settled, SubscriberId, SubscriberState, Welcome},
     store::StoredPaper,
 };
-
-/// The first byte of a deflated body; JSON begins with a brace.
-const DEFLATED: u8 = 1;
 
 /// A subscriber's state without what was seen.
 #[derive(Serialize, Deserialize)]
@@ -200,49 +193,6 @@ fn unpack(reader: &mut Reader<'_>, n_packed: u64) -> Option<BTreeMap<ArxivId, u3
     Some(seen.into_iter().collect())
 }
 
-/// The body of an outbox entry: JSON, deflated.
-pub(in crate::store) fn encode_entry(entry: &OutboxEntry) -> Result<Vec<u8>, Unreadable> {
-    deflated(&to_json(entry)?).map_err(|error| Unreadable(format!("an entry cannot be written ({error})")))
-}
-
-/// `plain` behind the byte that says that it is deflated.
-fn deflated(plain: &[u8]) -> Result<Vec<u8>, CompressError> {
-    thread_local! {
-        /// Making one takes longer than deflating an entry.
-        static DEFLATE: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), false));
-    }
-    DEFLATE.with_borrow_mut(|deflate| {
-        deflate.reset();
-        let mut body = Vec::with_capacity(1 + plain.len());
-        body.push(DEFLATED);
-        let mut rest = plain;
-        loop {
-            let n_before = deflate.total_in();
-            let status = deflate.compress_vec(rest, &mut body, FlushCompress::Finish)?;
-            if status == Status::StreamEnd {
-                return Ok(body);
-            }
-            // It has taken at most what there is.
-            rest = &rest[(deflate.total_in() - n_before) as usize..];
-            body.reserve(body.len());
-        }
-    })
-}
-
-/// The inverse of [`encode_entry`]. Entries of earlier programs are plain JSON.
-pub(in crate::store) fn decode_entry(body: &[u8]) -> Result<OutboxEntry, Unreadable> {
-    const WHAT: &str = "an outbox entry";
-    let Some((&DEFLATED, deflated)) = body.split_first() else {
-        return from_json(WHAT, body);
-    };
-    let mut json = Vec::new();
-    DeflateDecoder::new(deflated)
-        .take(BODY_BYTES_MAX as u64)
-        .read_to_end(&mut json)
-        .map_err(|error| Unreadable(format!("{WHAT} cannot be read ({error})")))?;
-    from_json(WHAT, &json)
-}
-
 /// A paper with the moments at which it was fetched first and last.
 #[derive(Serialize, Deserialize)]
 struct PaperBody<P> {
@@ -284,20 +234,20 @@ pub(in crate::store) fn decode_document(body: &[u8]) -> Result<(String, serde_js
     from_json("a document", body)
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Unreadable> {
     serde_json::to_vec(value).map_err(|error| Unreadable(format!("it cannot be written as JSON ({error})")))
 }
 
-fn from_json<'b, T: Deserialize<'b>>(what: &str, body: &'b [u8]) -> Result<T, Unreadable> {
+pub(super) fn from_json<'b, T: Deserialize<'b>>(what: &str, body: &'b [u8]) -> Result<T, Unreadable> {
     serde_json::from_slice(body).map_err(|error| Unreadable(format!("{what} cannot be read ({error})")))
 }
 
 fn broken() -> Unreadable {
-    Unreadable::new("the list of a subscriber's seen papers cannot be read")
+    Unreadable::new("a stored value ends too early or holds an impossible number")
 }
 
 /// Seven bits a byte, lowest first; the top bit says that more follow.
-fn put_number(body: &mut Vec<u8>, mut number: u64) {
+pub(super) fn put_number(body: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         // The mask leaves seven bits.
         body.push((number & 0x7f) as u8 | 0x80);
@@ -315,10 +265,10 @@ fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-struct Reader<'b>(&'b [u8]);
+pub(super) struct Reader<'b>(pub(super) &'b [u8]);
 
 impl<'b> Reader<'b> {
-    fn number(&mut self) -> Result<u64, Unreadable> {
+    pub(super) fn number(&mut self) -> Result<u64, Unreadable> {
         let mut number = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let (&byte, rest) = self.0.split_first().ok_or_else(broken)?;
@@ -331,7 +281,7 @@ impl<'b> Reader<'b> {
         Err(broken())
     }
 
-    fn bytes(&mut self, n_bytes: u64) -> Result<&'b [u8], Unreadable> {
+    pub(super) fn bytes(&mut self, n_bytes: u64) -> Result<&'b [u8], Unreadable> {
         let (bytes, rest) = usize::try_from(n_bytes)
             .ok()
             .and_then(|n_bytes| self.0.split_at_checked(n_bytes))
@@ -422,17 +372,6 @@ mod tests {
             let _ = decode_subscriber(&bytes);
         }
 
-        /// What cannot be made shorter too, and one after the other through the same deflater.
-        #[test]
-        fn what_is_deflated_comes_back(plain in prop::collection::vec(any::<u8>(), 0..5_000)) {
-            for plain in [&plain[..], b"", &plain[..plain.len() / 2]] {
-                let body = deflated(plain).unwrap();
-                let mut inflated = Vec::new();
-                DeflateDecoder::new(&body[1..]).read_to_end(&mut inflated).unwrap();
-                prop_assert_eq!(&inflated, plain);
-            }
-        }
-
         #[test]
         fn numbers_of_both_signs_come_back(number in any::<i64>()) {
             let mut body = Vec::new();
@@ -484,7 +423,6 @@ mod tests {
 
     #[test]
     fn what_is_not_json_of_its_kind_is_named() {
-        assert!(decode_entry(b"{}").unwrap_err().0.contains("an outbox entry"));
         assert!(decode_paper(b"[]").unwrap_err().0.contains("a paper"));
         assert!(decode_document(b"7").unwrap_err().0.contains("a document"));
         let value = serde_json::json!({"n": [1, null]});

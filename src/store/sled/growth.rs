@@ -83,14 +83,9 @@ async fn a_year(n_subscribers: u32) -> Year {
             "{day}"
         );
     }
-    let mut bytes = [0, 0];
-    for (sum, tables) in bytes
-        .iter_mut()
-        .zip([[Table::Subscriber, Table::Chunk], [Table::Outbox, Table::Due]])
-    {
-        *sum = store.call(move |all| size(all, tables)).await.unwrap() / u64::from(n_subscribers);
-    }
-    let [state_bytes_each, digest_bytes_each] = bytes;
+    let [state_bytes, digest_bytes] = store.call(|all| sizes(all)).await.unwrap();
+    let state_bytes_each = state_bytes / u64::from(n_subscribers);
+    let digest_bytes_each = digest_bytes / u64::from(n_subscribers);
     drop(store);
     let file_bytes = std::fs::metadata(folder.path().join("db")).unwrap().len();
     let began = std::time::Instant::now();
@@ -105,16 +100,21 @@ async fn a_year(n_subscribers: u32) -> Year {
     }
 }
 
-/// Keys and values of some tables, in bytes.
-fn size(all: &Tables, tables: [Table; 2]) -> Result<u64, Fault> {
-    let mut n_bytes = 0;
-    for table in tables {
+/// Keys and values of what is remembered of subscribers, and of their digests, in bytes.
+fn sizes(all: &Tables) -> Result<[u64; 2], Fault> {
+    let mut sizes = [0, 0];
+    for table in [Table::Subscriber, Table::Outbox, Table::Due, Table::Chunk] {
         for pair in all.tree(table) {
             let (key, value) = pair.map_err(Fault::reading)?;
-            n_bytes += (key.len() + value.len()) as u64;
+            // A chunk's key begins with the number of the table that it belongs to.
+            let is_of_digest = match table {
+                Table::Chunk => key.first() == Some(&(Table::Outbox as u8)),
+                _ => table != Table::Subscriber,
+            };
+            sizes[usize::from(is_of_digest)] += (key.len() + value.len()) as u64;
         }
     }
-    Ok(n_bytes)
+    Ok(sizes)
 }
 
 /// An accepted digest of ten papers as it is kept.
@@ -158,13 +158,13 @@ fn accepted(subscriber: &SubscriberId, number: u32, ids: &[ArxivId]) -> OutboxEn
     entry
 }
 
-/// CASES 134. The digests of two weeks, which the web part shows, stand beside the state: some 700 bytes each.
+/// CASES 134. The digests of two weeks, which the web part shows, stand beside the state: some 750 bytes each.
 #[tokio::test]
 async fn what_a_year_of_ten_papers_a_day_leaves_of_a_subscriber_stays_under_two_kilobytes() {
     let year = a_year(20).await;
     println!("{year:?}");
     assert!(year.state_bytes_each < 2_000, "{year:?}");
-    assert!(year.digest_bytes_each < 14 * 700, "{year:?}");
+    assert!(year.digest_bytes_each < 14 * 800, "{year:?}");
 }
 
 /// Ten thousand subscribers over a year: a quarter of an hour of work, so run by hand.

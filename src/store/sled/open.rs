@@ -12,7 +12,9 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::{
-    FormerLife, panic_text, report,
+    FormerLife,
+    disk::note_commit,
+    panic_text, report,
     table::{COMMIT_KEY, Fault, Plan, SCHEMA_KEY, Table, Tables},
     verbs,
 };
@@ -310,8 +312,9 @@ fn finish(dir: &Path, now: DateTime<Utc>, db: ::sled::Db) -> Result<Finished, St
         sync_folder(Some(dir)).map_err(|error| io_error(dir, "written", &error))?;
     }
     let witness = create(&witness_path).map_err(unwritable)?;
-    tables.witness(witness, n_commits + u64::from(created));
-    tables.note_commit().map_err(unwritable)?;
+    let n_commits = n_commits + u64::from(created);
+    note_commit(&witness, n_commits).map_err(unwritable)?;
+    tables.witness(witness, n_commits);
     sync_folder(Some(dir)).map_err(|error| io_error(dir, "written", &error))?;
 
     let mut former_life = FormerLife::default();

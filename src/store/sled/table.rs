@@ -3,13 +3,14 @@
 //! Only the owner thread comes here, so what a plan has read cannot change before it is applied, and the
 //! closure that sled may run again holds nothing but finished writes.
 
-use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{collections::BTreeMap, fs::File, io, path::Path, sync::Arc};
 
 use ::sled::{
     IVec, Tree,
     transaction::{ConflictableTransactionError, TransactionError, Transactional},
 };
 
+use super::disk::Unsynced;
 use crate::store::{
     Batch,
     journal::{Journal, Pauses},
@@ -109,16 +110,17 @@ pub(super) struct Tables {
     db: ::sled::Db,
     /// In the order of [`Table::ALL`].
     trees: [Tree; 7],
-    /// An own handle of sled's `db` file: `fdatasync` on it is what makes a commit durable, since sled 0.34's
-    /// flush only starts the writing (`sync_file_range`).
-    db_file: File,
+    /// An own handle of sled's `db` file.
+    db_file: Arc<File>,
     /// Where the number of the last commit is noted beside sled; `None` until the store is known to be sound.
-    witness: Option<File>,
+    witness: Option<Arc<File>>,
     n_commits: u64,
-    /// How many of them surely are on the disk.
-    n_durable: u64,
+    /// How many of them were handed on to be brought to the disk.
+    n_handed_on: u64,
     /// Where that is noted which must outlive the store.
     journal: Option<Journal>,
+    /// Journals before it that still owe something to the disk.
+    finished: Vec<Arc<File>>,
 }
 
 impl Tables {
@@ -127,11 +129,12 @@ impl Tables {
         Ok(Self {
             trees: [a?, b?, c?, d?, e?, f?, g?],
             db,
-            db_file,
+            db_file: Arc::new(db_file),
             witness: None,
             n_commits: 0,
-            n_durable: 0,
+            n_handed_on: 0,
             journal: None,
+            finished: Vec::new(),
         })
     }
 
@@ -141,16 +144,15 @@ impl Tables {
 
     /// From now on counts commits from `n_commits` and notes each in `witness`.
     pub(super) fn witness(&mut self, witness: File, n_commits: u64) {
-        self.witness = Some(witness);
+        self.witness = Some(Arc::new(witness));
         self.n_commits = n_commits;
-        self.n_durable = n_commits;
+        self.n_handed_on = n_commits;
     }
 
     /// Opens or begins a journal while these are paused; the one before is finished.
     pub(super) fn begin_journal(&mut self, path: &Path, paused: Pauses) -> Result<(), Fault> {
-        if let Some(finished) = &mut self.journal {
-            finished.make_durable().map_err(Fault::Sync)?;
-        }
+        self.finished
+            .extend(self.journal.as_mut().and_then(Journal::take_unsynced));
         self.journal = Some(Journal::open(path, paused).map_err(Fault::Sync)?);
         Ok(())
     }
@@ -209,25 +211,40 @@ impl Tables {
         self.n_commits
     }
 
-    /// Whether a power cut would take something that was written.
+    /// Whether something was written that nobody is bringing to the disk.
     pub(super) fn is_behind(&self) -> bool {
-        self.n_durable < self.n_commits
+        self.n_handed_on < self.n_commits
     }
 
-    /// Makes everything durable that was written: one sync for any number of commits.
-    pub(super) fn make_durable(&mut self) -> Result<(), Fault> {
-        if self.is_behind() {
-            if let Some(journal) = &mut self.journal {
-                journal.make_durable().map_err(Fault::Sync)?;
+    /// Hands on what is to be brought to the disk, if there is anything: one sync for any number of commits.
+    pub(super) fn take_unsynced(&mut self) -> Option<Unsynced> {
+        self.is_behind().then(|| {
+            self.n_handed_on = self.n_commits;
+            let mut journals = std::mem::take(&mut self.finished);
+            journals.extend(self.journal.as_mut().and_then(Journal::take_unsynced));
+            Unsynced {
+                db_file: Arc::clone(&self.db_file),
+                journals: self
+                    .journal
+                    .as_mut()
+                    .and_then(Journal::take_unsynced)
+                    .into_iter()
+                    .collect(),
+                n_commits: self.n_commits,
+                witness: self.witness.clone(),
             }
-            self.db_file.sync_data().map_err(Fault::Sync)?;
-            self.n_durable = self.n_commits;
-            self.note_commit().map_err(Fault::Sync)?;
-        }
-        Ok(())
+        })
     }
 
-    /// Writes a plan as one transaction, which [`Tables::make_durable`] must follow. Until then it outlives the process,
+    /// Makes everything durable that was written and not handed on.
+    pub(super) fn make_durable(&mut self) -> Result<(), Fault> {
+        match self.take_unsynced() {
+            Some(unsynced) => unsynced.sync().map_err(Fault::Sync),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a plan as one transaction, which [`Tables::take_unsynced`] must follow. Until then it outlives the process,
     /// since the system has it, but no power cut.
     pub(super) fn apply(&mut self, writes: &Writes) -> Result<(), Fault> {
         if writes.0.is_empty() {
@@ -254,16 +271,6 @@ impl Tables {
         self.db.flush().map_err(Fault::writing)?;
         self.n_commits = n_commits;
         Ok(())
-    }
-
-    /// Notes the number of the last commit beside sled, so that a lost end of sled's log is noticed at the next start.
-    ///
-    /// This is not synced: the note may lag behind after a power cut, but never runs ahead of what is durable.
-    pub(super) fn note_commit(&self) -> io::Result<()> {
-        match &self.witness {
-            Some(witness) => witness.write_all_at(format!("{:020}\n", self.n_commits).as_bytes(), 0),
-            None => Ok(()),
-        }
     }
 }
 
@@ -325,8 +332,33 @@ impl<'t> Plan<'t> {
         body: &[u8],
         what: impl FnOnce() -> String,
     ) -> Result<(), Fault> {
-        let (_, n_former) = self.extent(table, &key)?;
         let (value, chunks) = schema::cut(revision, body).ok_or_else(|| Fault::TooLong(what()))?;
+        self.put_cut(table, key, value, chunks)
+    }
+
+    /// Writes a body of two parts, the second of which can stay when [`Plan::put_before`] writes the first anew.
+    pub(super) fn put_behind(
+        &mut self,
+        table: Table,
+        key: Vec<u8>,
+        revision: u64,
+        first: &[u8],
+        second: &[u8],
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Fault> {
+        let (value, chunks) = schema::cut_behind(revision, first, second).ok_or_else(|| Fault::TooLong(what()))?;
+        self.put_cut(table, key, value, chunks)
+    }
+
+    /// Writes the first part of what [`Plan::put_behind`] has written.
+    pub(super) fn put_before(&mut self, table: Table, key: Vec<u8>, revision: u64, first: &[u8]) -> Result<(), Fault> {
+        let (_, n_chunks) = self.extent(table, &key)?;
+        self.put_value(table, key, schema::head(revision, n_chunks, first));
+        Ok(())
+    }
+
+    fn put_cut(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>, chunks: Vec<Vec<u8>>) -> Result<(), Fault> {
+        let (_, n_former) = self.extent(table, &key)?;
         let mut index = 0;
         for chunk in chunks {
             self.put_value(Table::Chunk, schema::chunk_key(table as u8, &key, index), chunk);

@@ -9,7 +9,7 @@ use crate::{
     model::{ArxivId, DigestId, LeaseEnd, OutboxEntry, Paper, SubscriberId, SubscriberState, VersionedId, WorkerId},
     store::{
         Batch, Document, DocumentKind, DueBy, EntryFilter, StoredPaper, Versioned,
-        schema::{self, Unreadable},
+        schema::{self, Head, Parts, Unreadable},
     },
 };
 
@@ -78,13 +78,18 @@ fn next_revision(
     }
 }
 
-/// Writes an entry and moves it in the index of what is due.
+/// Writes an entry and moves it in the index of what is due. Its digest is written only if it is not stored already.
 fn put_entry(tables: &Tables, plan: &mut Plan<'_>, entry: &OutboxEntry, revision: u64) -> Result<(), Fault> {
     let id = &entry.digest.id;
     let key = schema::entry_key(id);
-    if let Some(record) = tables.record(Table::Outbox, &key)? {
-        let former = schema::decode_entry(&record.body)?;
-        plan.remove_value(Table::Due, schema::due_key(former.due_at(), id));
+    let mut stored = None;
+    if let Some(value) = tables.get(Table::Outbox, &key)? {
+        stored = schema::stem(Head::parse(&value)?.inline)?;
+        let former = match &stored {
+            Some(stem) => stem.due_at,
+            None => schema::decode_entry(&tables.whole(Table::Outbox, &key, &value)?.body)?.due_at(),
+        };
+        plan.remove_value(Table::Due, schema::due_key(former, id));
     }
     if entry.is_active() {
         plan.put_value(
@@ -93,9 +98,17 @@ fn put_entry(tables: &Tables, plan: &mut Plan<'_>, entry: &OutboxEntry, revision
             schema::encode_number(revision),
         );
     }
-    plan.put(Table::Outbox, key, revision, &schema::encode_entry(entry)?, || {
-        format!("outbox entry {id}")
-    })
+    let what = || format!("outbox entry {id}");
+    match schema::encode_onto(stored.as_ref(), entry)? {
+        Parts { course, .. } if course.len() > schema::VALUE_BYTES_MAX => {
+            plan.put(Table::Outbox, key, revision, &schema::encode_entry(entry)?, what)
+        }
+        Parts {
+            course,
+            digest: Some(digest),
+        } => plan.put_behind(Table::Outbox, key, revision, &course, &digest, what),
+        Parts { course, digest: None } => plan.put_before(Table::Outbox, key, revision, &course),
+    }
 }
 
 fn put_paper(
