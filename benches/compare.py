@@ -21,6 +21,8 @@ import collections, importlib.util, json, os, pathlib, re, shutil, socket, subpr
 PEER_MAX = 2000
 PAPERS_PER_KEYWORD = 6
 CONNECTIONS = 2
+# A file of the configuration may have 16 MB.
+PEOPLE_PER_FILE = 100_000
 DAY = "2026-02-10"
 
 
@@ -94,15 +96,17 @@ class Sink:
 
 
 def configure(folder, n, arxiv, port, keywords, dkim=""):
-    people = folder / "people.toml"
-    people.write_text("".join(
-        '[[subscriber]]\nemail = "reader%d@example.net"\nkeywords = %s\n' % (i, json.dumps([keywords[(i + j * 7) % len(keywords)] for j in range(3)]))
-        for i in range(n)))
+    files = []
+    for first in range(0, n, PEOPLE_PER_FILE):
+        files.append(f"people-{first // PEOPLE_PER_FILE}.toml")
+        (folder / files[-1]).write_text("".join(
+            '[[subscriber]]\nemail = "reader%d@example.net"\nkeywords = %s\n' % (i, json.dumps([keywords[(i + j * 7) % len(keywords)] for j in range(3)]))
+            for i in range(first, min(n, first + PEOPLE_PER_FILE))))
     config = folder / "config.toml"
     config.write_text(f"""state_dir = "state"
 timezone = "UTC"
 schedule = "0 7 * * *"
-include = ["people.toml"]
+include = {json.dumps(files)}
 [arxiv]
 source = "query"
 api_url = "{arxiv.base}/api/query"

@@ -12,7 +12,10 @@ use crate::{
     fetch::gate::GateState,
     model::{Ending, EntryState, IncompleteKeyword, OutboxEntry, Outcome},
     render,
-    store::{Batch, DocumentKind, EntryFilter, Store, StoreError, Versioned, documents, exports, recovery, relays},
+    store::{
+        Batch, DocumentKind, EntryFilter, EntryPages, Store, StoreError, Versioned, documents, exports, recovery,
+        relays,
+    },
 };
 
 const NOTE: &str = "operator";
@@ -64,12 +67,6 @@ pub async fn troubles(
     after: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Vec<Trouble>, StoreError> {
-    let entries: Vec<OutboxEntry> = store
-        .entries(&EntryFilter::default())
-        .await?
-        .into_iter()
-        .map(|entry| entry.value)
-        .collect();
     let mut troubles: Vec<Trouble> = incomplete
         .iter()
         .filter(|keyword| now - keyword.since >= after)
@@ -120,8 +117,15 @@ pub async fn troubles(
             can_end: true,
         });
     }
-    troubles.extend(entries.iter().filter_map(digest_trouble));
-    troubles.extend(relay_trouble(&entries, after, now));
+    let mut relay = RelayTrouble::default();
+    let mut pages = EntryPages::new(store, EntryFilter::default());
+    while let Some(page) = pages.next().await? {
+        for Versioned { value: entry, .. } in page {
+            troubles.extend(digest_trouble(&entry));
+            relay.look_at(entry, after, now);
+        }
+    }
+    troubles.extend(relay.in_words(now));
     let of_relays = relays::troubles(store).await?;
     troubles.extend(
         of_relays
@@ -178,37 +182,50 @@ fn digest_trouble(entry: &OutboxEntry) -> Option<Trouble> {
     })
 }
 
-/// The relay refuses everything until something is changed, or has failed for too long.
-fn relay_trouble(entries: &[OutboxEntry], after: TimeDelta, now: DateTime<Utc>) -> Option<Trouble> {
-    let trying = || {
-        entries
-            .iter()
-            .filter(|entry| entry.is_active() && !entry.attempts.is_empty())
-    };
-    let last = |entry: &OutboxEntry| entry.attempts.last().map(|attempt| attempt.outcome.clone());
-    let since = |entry: &OutboxEntry| entry.attempts.first().map_or(now, |attempt| attempt.at);
-    let refusing = trying()
-        .filter(|entry| matches!(last(entry), Some(Outcome::Configuration { .. })))
-        .min_by_key(|entry| since(entry));
-    let failing = || {
-        trying()
-            .filter(|entry| matches!(last(entry), Some(Outcome::TransientRelay { .. })) && now - since(entry) >= after)
-            .min_by_key(|entry| since(entry))
-    };
-    let (entry, words) = match refusing {
-        Some(entry) => (entry, "the relay takes no mail until something is changed"),
-        None => (failing()?, "the relay has been failing"),
-    };
-    let outcome = last(entry)?;
-    Some(Trouble {
-        key: "relay".to_owned(),
-        since: since(entry),
-        what: format!(
-            "{words}; everything waits, nothing is lost. It said: {}",
-            reply(&outcome)
-        ),
-        can_end: true,
-    })
+/// The relay refuses everything until something is changed, or has failed for too long: for each the digest that has
+/// waited longest.
+#[derive(Default)]
+struct RelayTrouble {
+    refused: Option<OutboxEntry>,
+    failed: Option<OutboxEntry>,
+}
+
+impl RelayTrouble {
+    fn look_at(&mut self, entry: OutboxEntry, after: TimeDelta, now: DateTime<Utc>) {
+        if !entry.is_active() {
+            return;
+        }
+        let longest = match entry.attempts.last().map(|attempt| &attempt.outcome) {
+            Some(Outcome::Configuration { .. }) => &mut self.refused,
+            Some(Outcome::TransientRelay { .. }) if now - tried_since(&entry, now) >= after => &mut self.failed,
+            _ => return,
+        };
+        if longest
+            .as_ref()
+            .is_none_or(|other| tried_since(&entry, now) < tried_since(other, now))
+        {
+            *longest = Some(entry);
+        }
+    }
+
+    fn in_words(self, now: DateTime<Utc>) -> Option<Trouble> {
+        let (entry, words) = match self.refused {
+            Some(entry) => (entry, "the relay takes no mail until something is changed"),
+            None => (self.failed?, "the relay has been failing"),
+        };
+        let said = reply(&entry.attempts.last()?.outcome);
+        Some(Trouble {
+            key: "relay".to_owned(),
+            since: tried_since(&entry, now),
+            what: format!("{words}; everything waits, nothing is lost. It said: {said}"),
+            can_end: true,
+        })
+    }
+}
+
+/// Since when a digest is tried, as far as is remembered.
+fn tried_since(entry: &OutboxEntry, now: DateTime<Utc>) -> DateTime<Utc> {
+    entry.attempts.first().map_or(now, |attempt| attempt.at)
 }
 
 fn reply(outcome: &Outcome) -> &str {

@@ -181,7 +181,7 @@ async fn is_about_present_address(
 ) -> Result<bool, StoreError> {
     let filter = EntryFilter {
         subscriber: Some(person.id.clone()),
-        active_only: false,
+        ..EntryFilter::default()
     };
     let entries = office.store.entries(&filter).await?;
     let reported = entries

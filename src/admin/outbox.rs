@@ -10,7 +10,7 @@ use crate::{
     app::AppError,
     delivery::attempt_in_words,
     model::{DigestId, Ending, EntryState, OutboxEntry, Queued, Settled, SubscriberState},
-    store::{Batch, EntryFilter, Store, StoreError},
+    store::{Batch, EntryFilter, EntryPages, Store, StoreError},
 };
 
 /// How often a decision that somebody else overtook is made again.
@@ -29,20 +29,19 @@ struct Listed {
 
 pub(super) async fn list(store: &dyn Store, all: bool, as_json: bool) -> Result<Reply, AppError> {
     let filter = EntryFilter {
-        subscriber: None,
         active_only: !all,
+        ..EntryFilter::default()
     };
-    let listed: Vec<Listed> = store
-        .entries(&filter)
-        .await?
-        .into_iter()
-        .map(|entry| listed(&entry.value))
-        .collect();
+    let mut all_listed = Vec::new();
+    let mut pages = EntryPages::new(store, filter);
+    while let Some(page) = pages.next().await? {
+        all_listed.extend(page.iter().map(|entry| listed(&entry.value)));
+    }
     if as_json {
-        return Ok(Reply::done(json(&listed)?));
+        return Ok(Reply::done(json(&all_listed)?));
     }
     let mut text = String::new();
-    for entry in &listed {
+    for entry in &all_listed {
         let next = entry
             .next_attempt
             .map_or_else(String::new, |at| format!(", next {}", moment(at)));
@@ -57,7 +56,7 @@ pub(super) async fn list(store: &dyn Store, all: bool, as_json: bool) -> Result<
             entry.last_outcome.as_deref().unwrap_or_default()
         );
     }
-    if listed.is_empty() {
+    if all_listed.is_empty() {
         text.push_str(if all {
             "the outbox is empty\n"
         } else {

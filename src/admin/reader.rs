@@ -125,6 +125,7 @@ async fn active(app: &App, person: &Person) -> Result<Vec<OutboxEntry>, StoreErr
     let filter = EntryFilter {
         subscriber: Some(person.id.clone()),
         active_only: true,
+        ..EntryFilter::default()
     };
     let entries = app.store.entries(&filter).await?;
     Ok(entries.into_iter().map(|entry| entry.value).collect())

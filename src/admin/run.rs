@@ -10,9 +10,9 @@ use super::{Reply, conclude, json};
 use crate::{
     app::{App, AppError, Exit},
     delivery::{self, Delivered},
-    model::{EntryState, Slot, SubscriberId},
+    model::{EntryState, OutboxEntry, Slot, SubscriberId},
     run::{self, Recorded, Report, SlotBook, Stages, claim},
-    store::{self, Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
+    store::{self, Batch, DocumentKind, EntryFilter, EntryPages, StoreError, Versioned, documents},
 };
 
 /// A run gives mails that failed for a passing reason one more chance after this long.
@@ -265,21 +265,21 @@ async fn deliver(app: &App, stop: &CancellationToken) -> Result<Delivered, Store
 
 /// Fills in the counts of digests: what ended in this run, and what is still on its way whoever queued it.
 async fn account(app: &App, report: &mut Report, delivered: &Delivered) -> Result<(), StoreError> {
-    let active = app
-        .store
-        .entries(&EntryFilter {
-            subscriber: None,
-            active_only: true,
-        })
-        .await?;
-    let n_unconfirmed = active
-        .iter()
-        .filter(|entry| entry.value.n_unconfirmed > 0 || entry.value.state == EntryState::Held)
-        .count();
+    let (mut n_active, mut n_unconfirmed) = (0, 0);
+    let active = EntryFilter {
+        active_only: true,
+        ..EntryFilter::default()
+    };
+    let mut pages = EntryPages::new(&*app.store, active);
+    while let Some(page) = pages.next().await? {
+        let is_unconfirmed = |entry: &OutboxEntry| entry.n_unconfirmed > 0 || entry.state == EntryState::Held;
+        n_active += page.len();
+        n_unconfirmed += page.iter().filter(|entry| is_unconfirmed(&entry.value)).count();
+    }
     report.accepted = delivered.accepted;
     report.failed = delivered.failed;
     report.unconfirmed = n_unconfirmed;
-    report.retrying = active.len() - n_unconfirmed;
+    report.retrying = n_active - n_unconfirmed;
     report.queued = report.accepted + report.failed + report.unconfirmed + report.retrying;
     if let Some(why) = &delivered.stopped {
         tracing::error!(why, "sending stopped early; the rest goes later");

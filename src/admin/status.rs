@@ -17,7 +17,9 @@ use crate::{
     run::{Report, SlotBook, claim},
     schedule::GRACE,
     standing::Daemon,
-    store::{DocumentKind, EntryFilter, Store, StoreError, documents, exports, recovery, relays},
+    store::{
+        DocumentKind, EntryFilter, EntryPages, Store, StoreError, Versioned, documents, exports, recovery, relays,
+    },
 };
 
 /// How many of the latest runs are shown.
@@ -128,41 +130,38 @@ async fn gather(app: &App) -> Result<Status, AppError> {
     runs.drain(..runs.len().saturating_sub(RUNS_SHOWN));
     runs.reverse();
     let keywords = freshness::keywords(app).await?.into_iter().map(coverage_of).collect();
-    let entries = store
-        .entries(&EntryFilter {
-            subscriber: None,
-            active_only: false,
-        })
-        .await?;
     let mut outbox = BTreeMap::new();
     let mut on_their_way = Vec::new();
     // Entries come by subscriber and number: the latest is the last.
     let mut not_delivered: BTreeMap<SubscriberId, NotDelivered> = BTreeMap::new();
-    for entry in entries {
-        let state = state_name(&entry.value.state);
-        *outbox.entry(state).or_insert(0) += 1;
-        let id = &entry.value.digest.id;
-        not_delivered.remove(&id.subscriber);
-        if let EntryState::Ended { at, how } = entry.value.state {
-            let ended = NotDelivered {
-                digest: id.to_string(),
-                state,
-                how,
-                at,
-                last_outcome: entry.value.attempts.last().map(attempt_in_words),
-            };
-            not_delivered.insert(id.subscriber.clone(), ended);
-        }
-        if entry.value.is_active() {
-            on_their_way.push(OnItsWay {
-                digest: entry.value.digest.id.to_string(),
-                n_papers: entry.value.digest.papers().count(),
-                state,
-                n_attempts: entry.value.n_attempts,
-                next_attempt: entry.value.next_attempt,
-                last_outcome: entry.value.attempts.last().map(attempt_in_words),
-                is_failing: is_failing(&entry.value),
-            });
+    let mut pages = EntryPages::new(store, EntryFilter::default());
+    while let Some(page) = pages.next().await? {
+        for Versioned { value: entry, .. } in page {
+            let state = state_name(&entry.state);
+            *outbox.entry(state).or_insert(0) += 1;
+            let id = &entry.digest.id;
+            not_delivered.remove(&id.subscriber);
+            if let EntryState::Ended { at, how } = entry.state {
+                let ended = NotDelivered {
+                    digest: id.to_string(),
+                    state,
+                    how,
+                    at,
+                    last_outcome: entry.attempts.last().map(attempt_in_words),
+                };
+                not_delivered.insert(id.subscriber.clone(), ended);
+            }
+            if entry.is_active() {
+                on_their_way.push(OnItsWay {
+                    digest: entry.digest.id.to_string(),
+                    n_papers: entry.digest.papers().count(),
+                    state,
+                    n_attempts: entry.n_attempts,
+                    next_attempt: entry.next_attempt,
+                    last_outcome: entry.attempts.last().map(attempt_in_words),
+                    is_failing: is_failing(&entry),
+                });
+            }
         }
     }
     let suppressions = documents::load_all::<Suppression>(store, DocumentKind::Suppression)

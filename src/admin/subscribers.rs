@@ -170,7 +170,7 @@ pub(super) async fn forget(store: &dyn Store, roster: &Roster, name: &str) -> Re
     let entries = store
         .entries(&EntryFilter {
             subscriber: Some(id.clone()),
-            active_only: false,
+            ..EntryFilter::default()
         })
         .await?;
     let n_entries = entries.len();

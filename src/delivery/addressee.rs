@@ -7,7 +7,7 @@ use crate::{
     metrics,
     model::{DigestId, DigestRecord, Ending, EntryState, OutboxEntry, Settled, SubscriberState},
     roster,
-    store::{Batch, DocumentKind, EntryFilter, StoreError, Versioned},
+    store::{Batch, DocumentKind, EntryFilter, EntryPages, StoreError, Versioned},
 };
 
 /// Whether a digest may still go.
@@ -42,16 +42,22 @@ pub(super) async fn look_at(ctx: &Context, digest: &DigestRecord) -> Result<Addr
 /// # Errors
 /// Those of the store.
 pub async fn cancel_unwanted(ctx: &Context, horizon: DateTime<Utc>) -> Result<usize, StoreError> {
-    let filter = EntryFilter {
-        subscriber: None,
+    let later = EntryFilter {
         active_only: true,
+        due_after: Some(horizon),
+        ..EntryFilter::default()
     };
     let mut n_cancelled = 0;
-    for entry in ctx.store.entries(&filter).await? {
-        if entry.value.state != EntryState::Due || entry.value.next_attempt <= horizon {
-            continue;
-        }
-        if let Addressee::Cancelled(why) = look_at(ctx, &entry.value.digest).await? {
+    let mut pages = EntryPages::new(&*ctx.store, later);
+    while let Some(page) = pages.next().await? {
+        for entry in page {
+            // What is leased is in somebody's hands.
+            if entry.value.state != EntryState::Due {
+                continue;
+            }
+            let Addressee::Cancelled(why) = look_at(ctx, &entry.value.digest).await? else {
+                continue;
+            };
             match cancel(ctx, entry, why).await {
                 // Somebody has taken it to send it and looks for himself.
                 Err(StoreError::Conflict(_)) => {}

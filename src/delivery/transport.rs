@@ -35,14 +35,17 @@ pub enum Way {
     Script(std::sync::Arc<dyn Scripted>),
 }
 
-/// A relay that a simulation plays.
+/// Relays that a simulation plays.
 #[cfg(test)]
 pub trait Scripted: std::fmt::Debug + Send + Sync {
-    /// How the dialogue ends before DATA, if it does.
-    fn before_data(&self, message_id: &str, recipient: &str) -> Option<Outcome>;
+    /// How many there are.
+    fn n_relays(&self) -> usize;
+
+    /// How the dialogue with one of them ends before DATA, if it does.
+    fn before_data(&self, relay: usize, message_id: &str, recipient: &str) -> Option<Outcome>;
 
     /// The message has come over: what is made of it.
-    fn take(&self, message_id: &str, recipient: &str, bytes: &[u8]) -> Outcome;
+    fn take(&self, relay: usize, message_id: &str, recipient: &str, bytes: &[u8]) -> Outcome;
 }
 
 /// One worker's end of a [`Transport`].
@@ -84,6 +87,10 @@ impl Transport {
     pub fn names(&self) -> Vec<String> {
         match &self.way {
             Way::Smtp(relays) => relays.iter().map(|relay| relay.name().to_owned()).collect(),
+            #[cfg(test)]
+            Way::Script(script) => (0..script.n_relays())
+                .map(|relay| format!("simulated {relay}"))
+                .collect(),
             _ => vec![self.in_words()],
         }
     }
@@ -250,11 +257,11 @@ impl Courier<'_> {
             }
             #[cfg(test)]
             Hand::Script(script) => {
-                if let Some(outcome) = script.before_data(message_id, recipient) {
+                if let Some(outcome) = script.before_data(relay, message_id, recipient) {
                     return Ok(outcome);
                 }
                 before_data.await?;
-                Ok(script.take(message_id, recipient, bytes))
+                Ok(script.take(relay, message_id, recipient, bytes))
             }
         }
     }

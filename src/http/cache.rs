@@ -12,6 +12,11 @@ use crate::{app::App, export::Wanted, model::SubscriberId, store::StoreError};
 
 /// How old an answer may be.
 const KEPT: Duration = Duration::from_secs(60);
+/// How old the metrics may be that are read from the store: a scrape should see what is so now.
+const GAUGES_KEPT: Duration = Duration::from_secs(1);
+/// An answer is kept for so many times as long as it took to make, so that making it again and again never takes more than
+/// a twentieth of the time, however much is stored.
+const TIMES_MADE: u32 = 20;
 /// How many answers are kept.
 const ANSWERS_MAX: usize = 100;
 
@@ -40,6 +45,7 @@ struct Kept {
     /// Of another configuration it is worth nothing.
     app: Weak<App>,
     made: Instant,
+    until: Instant,
     text: Arc<str>,
 }
 
@@ -59,9 +65,16 @@ impl Cache {
         if let Some(text) = self.find(app, &key) {
             return Ok(text);
         }
+        let began = Instant::now();
         let text: Arc<str> = make().await?.into();
+        let made = Instant::now();
+        let kept_for = match key {
+            Key::Gauges => GAUGES_KEPT,
+            Key::Page(_) | Key::Feed(_) | Key::Waiting => KEPT,
+        };
+        let until = made + kept_for.max(TIMES_MADE * (made - began));
         let mut kept = self.lock();
-        kept.retain(|_, answer| answer.made.elapsed() < KEPT);
+        kept.retain(|_, answer| made < answer.until);
         if kept.len() >= ANSWERS_MAX
             && let Some(oldest) = kept
                 .iter()
@@ -74,7 +87,8 @@ impl Cache {
             key,
             Kept {
                 app: Arc::downgrade(app),
-                made: Instant::now(),
+                made,
+                until,
                 text: Arc::clone(&text),
             },
         );
@@ -82,14 +96,9 @@ impl Cache {
     }
 
     fn find(&self, app: &Arc<App>, key: &Key) -> Option<Arc<str>> {
-        let max = match key {
-            // A scrape should see what is so now; a flood of them still costs little.
-            Key::Gauges => Duration::from_secs(1),
-            Key::Page(_) | Key::Feed(_) | Key::Waiting => KEPT,
-        };
         let kept = self.lock();
         let found = kept.get(key)?;
-        let is_fresh = found.made.elapsed() < max && Weak::ptr_eq(&found.app, &Arc::downgrade(app));
+        let is_fresh = Instant::now() < found.until && Weak::ptr_eq(&found.app, &Arc::downgrade(app));
         is_fresh.then(|| Arc::clone(&found.text))
     }
 

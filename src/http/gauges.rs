@@ -23,7 +23,7 @@ use crate::{
     model::{EntryState, SubscriberId, Suppression, SuppressionReason},
     roster::CHUNK,
     run::{Report, SlotBook},
-    store::{DocumentKind, EntryFilter, StoreError, documents},
+    store::{DocumentKind, EntryFilter, EntryPages, StoreError, Versioned, documents},
 };
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -123,27 +123,26 @@ async fn keywords(app: &App, registry: &mut Registry) -> Result<(), StoreError> 
 }
 
 async fn outbox(app: &App, registry: &mut Registry) -> Result<(), StoreError> {
-    let filter = EntryFilter {
-        subscriber: None,
-        active_only: false,
-    };
     let states = Labelled::<Gauge>::default();
     for state in ["due", "leased", "held", "accepted", "ended"] {
         states.get_or_create(&[("state", state.to_owned())]).set(0);
     }
     let mut oldest: Option<DateTime<Utc>> = None;
-    for entry in app.store.entries(&filter).await? {
-        let state = match entry.value.state {
-            EntryState::Due => "due",
-            EntryState::Leased(_) => "leased",
-            EntryState::Held => "held",
-            EntryState::Accepted { .. } => "accepted",
-            EntryState::Ended { .. } => "ended",
-        };
-        states.get_or_create(&[("state", state.to_owned())]).inc();
-        if entry.value.is_active() {
-            let frozen = entry.value.digest.frozen_at;
-            oldest = Some(oldest.map_or(frozen, |oldest| oldest.min(frozen)));
+    let mut pages = EntryPages::new(&*app.store, EntryFilter::default());
+    while let Some(page) = pages.next().await? {
+        for Versioned { value: entry, .. } in page {
+            let state = match entry.state {
+                EntryState::Due => "due",
+                EntryState::Leased(_) => "leased",
+                EntryState::Held => "held",
+                EntryState::Accepted { .. } => "accepted",
+                EntryState::Ended { .. } => "ended",
+            };
+            states.get_or_create(&[("state", state.to_owned())]).inc();
+            if entry.is_active() {
+                let frozen = entry.digest.frozen_at;
+                oldest = Some(oldest.map_or(frozen, |oldest| oldest.min(frozen)));
+            }
         }
     }
     registry.register("outbox_entries", "Digests that are kept, by state", states);

@@ -349,6 +349,7 @@ async fn take_back(
     let filter = EntryFilter {
         subscriber: Some(state.id.clone()),
         active_only: true,
+        ..EntryFilter::default()
     };
     for mut entry in ctx.store.entries(&filter).await? {
         if entry.value.state == EntryState::Due && entry.value.n_unconfirmed == 0 && !entry.value.is_half {

@@ -220,6 +220,9 @@ struct Sink {
     chance: Arc<Chance>,
     life: Mutex<Arc<Life>>,
     is_faulty: AtomicBool,
+    n_relays: usize,
+    /// Nobody can reach the first of them.
+    is_first_down: AtomicBool,
     kept: Mutex<Kept>,
 }
 
@@ -235,15 +238,31 @@ struct Kept {
     left: BTreeSet<String>,
     wrong: Vec<String>,
     n_faults: u64,
+    /// Messages that came to the second relay.
+    n_by_second: u64,
 }
 
 impl Scripted for Sink {
-    fn before_data(&self, _: &str, recipient: &str) -> Option<Outcome> {
+    fn n_relays(&self) -> usize {
+        self.n_relays
+    }
+
+    fn before_data(&self, relay: usize, _: &str, recipient: &str) -> Option<Outcome> {
         let mut kept = self.kept.lock().unwrap();
         if kept.left.contains(recipient) {
             kept.wrong.push(format!("{recipient} is mailed after leaving"));
         }
-        if !self.is_faulty.load(Ordering::Relaxed) || !self.chance.percent(25) {
+        if !self.is_faulty.load(Ordering::Relaxed) {
+            return None;
+        }
+        if relay == 0 && self.is_first_down.load(Ordering::Relaxed) {
+            kept.n_faults += 1;
+            return Some(Outcome::TransientRelay {
+                stage: Stage::Connect,
+                reply: "simulated".to_owned(),
+            });
+        }
+        if !self.chance.percent(25) {
             return None;
         }
         kept.n_faults += 1;
@@ -267,7 +286,7 @@ impl Scripted for Sink {
         })
     }
 
-    fn take(&self, message_id: &str, recipient: &str, bytes: &[u8]) -> Outcome {
+    fn take(&self, relay: usize, message_id: &str, recipient: &str, bytes: &[u8]) -> Outcome {
         let life = Arc::clone(&self.life.lock().unwrap());
         let mut kept = self.kept.lock().unwrap();
         let (reply, stage) = ("simulated".to_owned(), Stage::FinalReply);
@@ -277,6 +296,7 @@ impl Scripted for Sink {
             99
         };
         kept.n_faults += u64::from(chance < 34);
+        kept.n_by_second += u64::from(relay > 0);
         let id = message_id.to_owned();
         // Whether the relay keeps it, whether the process lives to hear of it, and what it hears.
         let (is_kept, dies, outcome) = match chance {
@@ -367,6 +387,8 @@ impl World {
             chance: Arc::clone(&chance),
             life: Mutex::new(Arc::new(Life::new(i64::MAX))),
             is_faulty: AtomicBool::new(true),
+            n_relays: 1 + usize::from(chance.percent(50)),
+            is_first_down: AtomicBool::new(false),
             kept: Mutex::default(),
         });
         Self {
@@ -418,8 +440,8 @@ impl World {
     /// A new process finds what the former one left: as the store's opening does, every lease ends.
     async fn begin_life(&self) {
         let filter = EntryFilter {
-            subscriber: None,
             active_only: true,
+            ..EntryFilter::default()
         };
         for mut entry in self.store.entries(&filter).await.unwrap() {
             if let Some(end) = entry.value.expire_lease(self.clock.now()) {
@@ -520,12 +542,14 @@ async fn day(world: &World, stage: &App, day: i64, is_faulty: bool) -> Result<()
     Ok(())
 }
 
-/// One seed. What is wrong with it, how many faults there were, and how many deaths.
-async fn simulate(stage: &App, seed: u64) -> (Vec<String>, u64, u64) {
+/// One seed. What is wrong with it, and what there was in it.
+async fn simulate(stage: &App, seed: u64) -> Sum {
     let mut world = World::new(seed);
     for n in 0..DAYS.0 + DAYS.1 {
         let is_faulty = n < DAYS.0;
         world.sink.is_faulty.store(is_faulty, Ordering::Relaxed);
+        let is_first_down = is_faulty && world.chance.percent(20);
+        world.sink.is_first_down.store(is_first_down, Ordering::Relaxed);
         world.clock.set(at(n, 0));
         if is_faulty && world.chance.percent(4) {
             world
@@ -548,8 +572,14 @@ async fn simulate(stage: &App, seed: u64) -> (Vec<String>, u64, u64) {
         }
     }
     let wrong = judge(&world).await;
-    let n_faults = world.sink.kept.lock().unwrap().n_faults;
-    (wrong, n_faults, world.n_deaths)
+    let kept = world.sink.kept.lock().unwrap();
+    Sum {
+        wrong: wrong.iter().map(|what| format!("seed {seed}: {what}")).collect(),
+        n_seeds: 1,
+        n_faults: kept.n_faults,
+        n_deaths: world.n_deaths,
+        n_by_second: kept.n_by_second,
+    }
 }
 
 /// The operator lets go what was held: it may come twice then, and is not lost.
@@ -572,8 +602,8 @@ async fn judge(world: &World) -> Vec<String> {
     let ids = PEOPLE.map(|who| SubscriberId(who.to_owned()));
     let states = world.store.subscribers(&ids).await.unwrap();
     let active = EntryFilter {
-        subscriber: None,
         active_only: true,
+        ..EntryFilter::default()
     };
     let waiting = world.store.entries(&active).await.unwrap();
     let kept = world.sink.kept.lock().unwrap();
@@ -657,21 +687,15 @@ fn thousands_of_seeds_lose_nothing_and_double_nothing() {
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap())
-            .fold(Sum::default(), |mut sum, part| {
-                sum.wrong.extend(part.wrong);
-                sum.n_seeds += part.n_seeds;
-                sum.n_faults += part.n_faults;
-                sum.n_deaths += part.n_deaths;
-                sum
-            })
+            .fold(Sum::default(), Sum::with)
     });
     println!(
-        "{} seeds: {} faults of the relay, {} deaths of the process",
-        sum.n_seeds, sum.n_faults, sum.n_deaths
+        "{} seeds: {} faults of the relays, {} messages by the second relay, {} deaths of the process",
+        sum.n_seeds, sum.n_faults, sum.n_by_second, sum.n_deaths
     );
     assert!(sum.wrong.is_empty(), "{}", sum.wrong.join("\n"));
     assert!(
-        sum.n_faults > sum.n_seeds && sum.n_deaths > sum.n_seeds,
+        sum.n_faults > sum.n_seeds && sum.n_deaths > sum.n_seeds && 2 * sum.n_by_second > sum.n_seeds,
         "the faults were hardly there"
     );
 }
@@ -682,6 +706,18 @@ struct Sum {
     n_seeds: u64,
     n_faults: u64,
     n_deaths: u64,
+    n_by_second: u64,
+}
+
+impl Sum {
+    fn with(mut self, other: Self) -> Self {
+        self.wrong.extend(other.wrong);
+        self.n_seeds += other.n_seeds;
+        self.n_faults += other.n_faults;
+        self.n_deaths += other.n_deaths;
+        self.n_by_second += other.n_by_second;
+        self
+    }
 }
 
 /// Runs seeds one after the other until too much is wrong.
@@ -694,12 +730,7 @@ fn all_of(seeds: impl Iterator<Item = u64>) -> Sum {
         .unwrap();
     let mut sum = Sum::default();
     for seed in seeds {
-        let (wrong, n_faults, n_deaths) = runtime.block_on(simulate(&theatre.app, seed));
-        sum.wrong
-            .extend(wrong.iter().map(|what| format!("seed {seed}: {what}")));
-        sum.n_seeds += 1;
-        sum.n_faults += n_faults;
-        sum.n_deaths += n_deaths;
+        sum = sum.with(runtime.block_on(simulate(&theatre.app, seed)));
         if sum.wrong.len() > WRONG_MAX {
             break;
         }

@@ -8,7 +8,7 @@ use super::Context;
 use crate::{
     model::{ArxivId, DigestId, EntryState, VersionedId},
     roster::CHUNK,
-    store::{Batch, DocumentKind, EntryFilter, StoreError, Versioned, documents},
+    store::{Batch, DocumentKind, EntryFilter, EntryPages, StoreError, Versioned, documents},
 };
 
 /// An accepted or ended digest can be looked at and sent again for this long.
@@ -65,16 +65,17 @@ pub async fn upkeep(ctx: &Context) -> Result<(), StoreError> {
 }
 
 async fn old_digests(ctx: &Context, now: DateTime<Utc>) -> Result<Vec<DigestId>, StoreError> {
-    let entries = ctx.store.entries(&EntryFilter::default()).await?;
     let is_old = |state: &EntryState| match state {
         EntryState::Accepted { at, .. } | EntryState::Ended { at, .. } => now - *at > DIGEST_KEPT,
         EntryState::Due | EntryState::Leased(_) | EntryState::Held => false,
     };
-    Ok(entries
-        .into_iter()
-        .filter(|entry| is_old(&entry.value.state))
-        .map(|entry| entry.value.digest.id)
-        .collect())
+    let mut old = Vec::new();
+    let mut pages = EntryPages::new(&*ctx.store, EntryFilter::default());
+    while let Some(page) = pages.next().await? {
+        let of_page = page.into_iter().filter(|entry| is_old(&entry.value.state));
+        old.extend(of_page.map(|entry| entry.value.digest.id));
+    }
+    Ok(old)
 }
 
 /// Papers not fetched for long, except those that somebody waits for or that a kept digest shows.
@@ -109,8 +110,10 @@ async fn wanted(ctx: &Context) -> Result<HashSet<ArxivId>, StoreError> {
             wanted.extend(state.value.replacements.into_keys());
         }
     }
-    for entry in ctx.store.entries(&EntryFilter::default()).await? {
-        wanted.extend(entry.value.digest.papers().map(|paper| paper.id.clone()));
+    let mut pages = EntryPages::new(&*ctx.store, EntryFilter::default());
+    while let Some(page) = pages.next().await? {
+        let papers = page.iter().flat_map(|entry| entry.value.digest.papers());
+        wanted.extend(papers.map(|paper| paper.id.clone()));
     }
     Ok(wanted)
 }

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use ring::digest::{Context as Hash, SHA256};
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Document, DocumentKind, EntryFilter, Store, StoreError, StoredPaper, Versioned};
+use super::{Batch, Document, DocumentKind, EntryFilter, EntryPages, Store, StoreError, StoredPaper, Versioned};
 use crate::model::{OutboxEntry, Paper, PaperRecord, SubscriberState, VersionedId};
 
 /// The form of the lines. A change that an older program cannot read takes the next number.
@@ -101,7 +101,6 @@ pub async fn export(store: &dyn Store, now: DateTime<Utc>, out: &mut (dyn Write 
         format: FORMAT,
         exported: now,
     })?;
-    let entries = store.entries(&EntryFilter::default()).await?;
     let mut newest = BTreeSet::new();
     let mut below = None;
     loop {
@@ -114,11 +113,12 @@ pub async fn export(store: &dyn Store, now: DateTime<Utc>, out: &mut (dyn Write 
         }
     }
     // Older versions are kept only where a digest shows them, or where it is to be told what a later one changed.
-    let mut older: BTreeSet<VersionedId> = entries
-        .iter()
-        .flat_map(|entry| entry.value.digest.papers())
-        .map(PaperRecord::versioned_id)
-        .collect();
+    let mut older: BTreeSet<VersionedId> = BTreeSet::new();
+    let mut pages = EntryPages::new(store, EntryFilter::default());
+    while let Some(page) = pages.next().await? {
+        let papers = page.iter().flat_map(|entry| entry.value.digest.papers());
+        older.extend(papers.map(PaperRecord::versioned_id));
+    }
     let subscribers = store.subscriber_ids().await?;
     for chunk in subscribers.chunks(SUBSCRIBERS_TOGETHER) {
         for state in store.subscribers(chunk).await? {
@@ -140,10 +140,12 @@ pub async fn export(store: &dyn Store, now: DateTime<Utc>, out: &mut (dyn Write 
             }
         }
     }
-    for entry in entries {
-        lines.push(&Line::Entry {
-            entry: Box::new(entry.value),
-        })?;
+    let mut pages = EntryPages::new(store, EntryFilter::default());
+    while let Some(page) = pages.next().await? {
+        for entry in page {
+            let entry = Box::new(entry.value);
+            lines.push(&Line::Entry { entry })?;
+        }
     }
     for chunk in subscribers.chunks(SUBSCRIBERS_TOGETHER) {
         for state in store.subscribers(chunk).await? {
@@ -262,8 +264,12 @@ async fn write(store: &dyn Store, batch: Batch) -> Result<(), ArchiveError> {
 }
 
 async fn refuse_unless_empty(store: &dyn Store) -> Result<(), ArchiveError> {
+    let any = EntryFilter {
+        limit: Some(1),
+        ..EntryFilter::default()
+    };
     let is_empty = store.subscriber_ids().await?.is_empty()
-        && store.entries(&EntryFilter::default()).await?.is_empty()
+        && store.entries(&any).await?.is_empty()
         && store.newest_papers(None, 1).await?.is_empty();
     if is_empty {
         return Ok(());

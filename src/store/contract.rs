@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::{
-    Batch, Document, DocumentKind, DueBy, EntryFilter, Store, StoreError, StoredPaper, Versioned,
+    Batch, Document, DocumentKind, DueBy, EntryFilter, EntryPages, Store, StoreError, StoredPaper, Versioned,
     memory::MemoryStore,
     postgres::{PostgresStore, tests::Scratch},
     sled::SledStore,
@@ -143,6 +143,7 @@ contract![
     a_far_horizon_takes_what_is_due_later_but_nobodys_lease,
     leases_of_an_earlier_life_end_at_the_start,
     entries_are_listed_by_subscriber_and_number,
+    entries_are_listed_a_page_at_a_time,
     only_what_is_on_its_way_is_in_the_index,
     papers_are_kept_by_version_and_listed_from_the_newest,
     a_paper_twice_in_a_batch_was_first_fetched_at_the_earlier_moment,
@@ -626,6 +627,7 @@ async fn entries_are_listed_by_subscriber_and_number(subject: &mut dyn Subject) 
         let filter = EntryFilter {
             subscriber: subscriber.map(who),
             active_only,
+            ..EntryFilter::default()
         };
         names(&store.entries(&filter).await.unwrap())
     };
@@ -636,6 +638,61 @@ async fn entries_are_listed_by_subscriber_and_number(subject: &mut dyn Subject) 
     assert_eq!(list(Some(&"y".repeat(300)), true).await, [long.as_str()]);
     assert!(list(Some("an"), false).await.is_empty() && list(Some("zoe"), true).await.is_empty());
     assert_eq!(store.entry(&digest("ana#3")).await.unwrap(), None);
+}
+
+async fn entries_are_listed_a_page_at_a_time(subject: &mut dyn Subject) {
+    let store = subject.store();
+    // Two pages and a half, of which every third entry is over; the later in the alphabet, the earlier it falls due.
+    let all: Vec<OutboxEntry> = (0..2_500)
+        .map(|n| {
+            let mut entry = entry(&format!("reader{:04}#{}", n / 3, n % 3 + 1), at(3_000 - n));
+            if n % 3 == 2 {
+                entry.state = EntryState::Held;
+            }
+            if n % 3 == 1 {
+                let how = Ending::Returned;
+                entry.state = EntryState::Ended { at: at(1), how };
+            }
+            entry
+        })
+        .collect();
+    store.commit(entries_batch(all.iter().cloned())).await.unwrap();
+    let list = async |filter: EntryFilter| {
+        let mut listed = Vec::new();
+        let mut pages = EntryPages::new(store, filter);
+        while let Some(page) = pages.next().await.unwrap() {
+            listed.extend(page);
+        }
+        names(&listed)
+    };
+    let expected = |is_wanted: &dyn Fn(&OutboxEntry) -> bool| -> Vec<String> {
+        let wanted = all.iter().filter(|entry| is_wanted(entry));
+        wanted.map(|entry| entry.digest.id.to_string()).collect()
+    };
+    assert_eq!(list(EntryFilter::default()).await, expected(&|_| true));
+    let active = || EntryFilter {
+        active_only: true,
+        ..EntryFilter::default()
+    };
+    assert_eq!(list(active()).await, expected(&OutboxEntry::is_active));
+    let later = EntryFilter {
+        due_after: Some(at(900)),
+        ..active()
+    };
+    let is_later = |entry: &OutboxEntry| entry.due_at().is_some_and(|due_at| due_at > at(900));
+    assert_eq!(list(later).await, expected(&is_later));
+    let of_one = EntryFilter {
+        subscriber: Some(who("reader0007")),
+        after: Some(digest("reader0007#1")),
+        ..EntryFilter::default()
+    };
+    assert_eq!(list(of_one.clone()).await, ["reader0007#2", "reader0007#3"]);
+    let first = EntryFilter {
+        active_only: true,
+        limit: Some(1),
+        ..of_one
+    };
+    assert_eq!(names(&store.entries(&first).await.unwrap()), ["reader0007#3"]);
 }
 
 async fn only_what_is_on_its_way_is_in_the_index(subject: &mut dyn Subject) {
@@ -984,6 +1041,7 @@ async fn assert_same(store: &dyn Store, model: &dyn Store, step: i64) {
         let filter = EntryFilter {
             subscriber: active_only.then(|| who("s1")),
             active_only,
+            ..EntryFilter::default()
         };
         let (got, expected) = (
             store.entries(&filter).await.unwrap(),

@@ -267,8 +267,13 @@ impl Store for MemoryStore {
                 .as_ref()
                 .is_none_or(|subscriber| *subscriber == entry.value.digest.id.subscriber)
                 && (!filter.active_only || entry.value.is_active())
+                && filter
+                    .due_after
+                    .is_none_or(|moment| entry.value.due_at().is_some_and(|due_at| due_at > moment))
+                && filter.after.as_ref().is_none_or(|after| entry.value.digest.id > *after)
         };
-        Ok(state.entries.values().filter(wanted).cloned().collect())
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        Ok(state.entries.values().filter(wanted).take(limit).cloned().collect())
     }
 
     async fn document(&self, kind: DocumentKind, key: &str) -> Result<Versioned<Document>, StoreError> {

@@ -159,6 +159,48 @@ pub struct EntryFilter {
     pub subscriber: Option<SubscriberId>,
     /// Only those still on their way: due, leased or held.
     pub active_only: bool,
+    /// Only those that fall due, or whose lease ends, after this moment: with `active_only`.
+    pub due_after: Option<DateTime<Utc>>,
+    /// Only those that come after this one.
+    pub after: Option<DigestId>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// How many entries are read together, some kilobytes each.
+const ENTRIES_TOGETHER: usize = 1_000;
+
+/// Outbox entries a page at a time, so that memory stays flat however many there are.
+#[derive(Debug)]
+pub struct EntryPages<'s> {
+    store: &'s dyn Store,
+    /// Of what comes next; `None` after the last page.
+    filter: Option<EntryFilter>,
+}
+
+impl<'s> EntryPages<'s> {
+    /// All entries that `filter` lets through.
+    pub fn new(store: &'s dyn Store, filter: EntryFilter) -> Self {
+        let filter = Some(filter);
+        Self { store, filter }
+    }
+
+    /// The next page; `None` after the last.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn next(&mut self) -> Result<Option<Vec<Versioned<OutboxEntry>>>, StoreError> {
+        let Some(mut filter) = self.filter.take() else {
+            return Ok(None);
+        };
+        filter.limit = Some(ENTRIES_TOGETHER);
+        let page = self.store.entries(&filter).await?;
+        if let (ENTRIES_TOGETHER, Some(last)) = (page.len(), page.last()) {
+            filter.after = Some(last.value.digest.id.clone());
+            self.filter = Some(filter);
+        }
+        Ok(Some(page))
+    }
 }
 
 /// Which moments count when due entries are taken.
@@ -292,7 +334,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// One outbox entry.
     async fn entry(&self, id: &DigestId) -> Result<Option<Versioned<OutboxEntry>>, StoreError>;
 
-    /// Outbox entries, ordered by subscriber and number.
+    /// Outbox entries, ordered by subscriber and number; subscribers with names of more than 255 bytes come last.
     async fn entries(&self, filter: &EntryFilter) -> Result<Vec<Versioned<OutboxEntry>>, StoreError>;
 
     /// One document; `value` is `None` and the revision 0 where there is none.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Client;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     connect::Fault,
-    rows::{NEVER, moment, read_entry, read_revision, server_now},
+    rows::{NEVER, entry_name, moment, nanoseconds, read_entry, read_revision, server_now},
 };
 use crate::{
     model::{ArxivId, DigestId, OutboxEntry, SubscriberId, SubscriberState, VersionedId},
@@ -16,10 +16,6 @@ use crate::{
 };
 
 const ENTRY: &str = "select revision, body from outbox where subscriber = $1 and number = $2";
-const ENTRIES: &str = "select revision, body from outbox";
-const ENTRIES_ACTIVE: &str = "select revision, body from outbox where is_active";
-const ENTRIES_OF: &str = "select revision, body from outbox where subscriber = $1";
-const ENTRIES_OF_ACTIVE: &str = "select revision, body from outbox where subscriber = $1 and is_active";
 const NEXT_DUE: &str = "select due from outbox where is_active order by due limit 1";
 const SUBSCRIBERS: &str = "select id, revision, body from subscriber where id = any($1::bytea[])";
 const SUBSCRIBER_IDS: &str = "select id from subscriber order by id";
@@ -140,7 +136,7 @@ pub(super) async fn next_due(client: &Client) -> Result<Option<DateTime<Utc>>, F
 }
 
 pub(super) async fn entry(client: &Client, id: &DigestId) -> Result<Option<Versioned<OutboxEntry>>, Fault> {
-    let (subscriber, number) = super::rows::entry_name(id);
+    let (subscriber, number) = entry_name(id);
     let row = client
         .query_opt(&client.prepare_cached(ENTRY).await?, &[&subscriber, &number])
         .await?;
@@ -149,19 +145,38 @@ pub(super) async fn entry(client: &Client, id: &DigestId) -> Result<Option<Versi
 
 pub(super) async fn entries(client: &Client, filter: &EntryFilter) -> Result<Vec<Versioned<OutboxEntry>>, Fault> {
     let subscriber = filter.subscriber.as_ref().map(schema::subscriber_key);
-    let rows = match (&subscriber, filter.active_only) {
-        (None, false) => client.query(&client.prepare_cached(ENTRIES).await?, &[]).await?,
-        (None, true) => client.query(&client.prepare_cached(ENTRIES_ACTIVE).await?, &[]).await?,
-        (Some(key), false) => client.query(&client.prepare_cached(ENTRIES_OF).await?, &[key]).await?,
-        (Some(key), true) => {
-            client
-                .query(&client.prepare_cached(ENTRIES_OF_ACTIVE).await?, &[key])
-                .await?
-        }
+    let after = filter.after.as_ref().map(entry_name);
+    let due_after = filter.due_after.map(nanoseconds);
+    let limit = filter.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
+    let mut place = |value| {
+        values.push(value);
+        values.len()
     };
-    let mut entries = rows.iter().map(read_entry).collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by(|a, b| a.value.digest.id.cmp(&b.value.digest.id));
-    Ok(entries)
+    let mut conditions = Vec::new();
+    if let Some(subscriber) = &subscriber {
+        conditions.push(format!("subscriber = ${}", place(subscriber)));
+    }
+    if filter.active_only {
+        conditions.push("is_active".to_owned());
+    }
+    if let Some((subscriber, number)) = &after {
+        let (subscriber, number) = (place(subscriber), place(number));
+        conditions.push(format!("(subscriber, number) > (${subscriber}, ${number})"));
+    }
+    if let Some(due_after) = &due_after {
+        conditions.push(format!("due > ${} and due < {}", place(due_after), NEVER));
+    }
+    let condition = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" where {}", conditions.join(" and ")),
+    };
+    let limit = limit
+        .as_ref()
+        .map_or_else(String::new, |limit| format!(" limit ${}", place(limit)));
+    let text = format!("select revision, body from outbox{condition} order by subscriber, number{limit}");
+    let rows = client.query(&client.prepare_cached(&text).await?, &values).await?;
+    rows.iter().map(read_entry).collect()
 }
 
 pub(super) async fn document(client: &Client, kind: DocumentKind, key: &str) -> Result<Versioned<Document>, Fault> {

@@ -3,7 +3,7 @@
 //! Only the owner thread comes here, so what a plan has read cannot change before it is applied, and the
 //! closure that sled may run again holds nothing but finished writes.
 
-use std::{collections::BTreeMap, fs::File, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs::File, io, ops::Bound, path::Path, sync::Arc};
 
 use ::sled::{
     IVec, Tree,
@@ -183,11 +183,26 @@ impl Tables {
         table: Table,
         prefix: &[u8],
     ) -> impl DoubleEndedIterator<Item = Result<(IVec, Record), Fault>> + 't {
-        self.tree(table).scan_prefix(prefix).map(move |pair| {
-            let (key, value) = pair.map_err(Fault::reading)?;
-            let record = self.whole(table, &key, &value)?;
-            Ok((key, record))
-        })
+        self.tree(table)
+            .scan_prefix(prefix)
+            .map(move |pair| self.record_of(table, pair))
+    }
+
+    /// The bodies under all keys from a bound on, in order.
+    pub(super) fn records_from<'t>(
+        &'t self,
+        table: Table,
+        begin: Bound<&[u8]>,
+    ) -> impl Iterator<Item = Result<(IVec, Record), Fault>> + 't {
+        self.tree(table)
+            .range::<&[u8], _>((begin, Bound::Unbounded))
+            .map(move |pair| self.record_of(table, pair))
+    }
+
+    fn record_of(&self, table: Table, pair: ::sled::Result<(IVec, IVec)>) -> Result<(IVec, Record), Fault> {
+        let (key, value) = pair.map_err(Fault::reading)?;
+        let record = self.whole(table, &key, &value)?;
+        Ok((key, record))
     }
 
     /// The body whose first value was read already.

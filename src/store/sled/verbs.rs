@@ -278,22 +278,35 @@ pub(super) fn entry(tables: &Tables, id: &DigestId) -> Result<Option<Versioned<O
 
 pub(super) fn entries(tables: &Tables, filter: &EntryFilter) -> Result<Vec<Versioned<OutboxEntry>>, Fault> {
     let prefix = filter.subscriber.as_ref().map(schema::entry_prefix).unwrap_or_default();
-    let mut entries = Vec::new();
-    if filter.active_only {
-        // Few are on their way, many are kept: the index is the shorter walk.
-        for pair in tables.tree(Table::Due) {
-            let (key, _) = pair.map_err(Fault::reading)?;
-            if schema::parse_due_key(&key)?.1.starts_with(&prefix) {
-                entries.push(indexed_entry(tables, &key)?);
-            }
-        }
-    } else {
-        for record in tables.records(Table::Outbox, &prefix) {
-            entries.push(decode_entry(record?.1)?);
+    let after = filter.after.as_ref().map(schema::entry_key);
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    if !filter.active_only {
+        let begin = match &after {
+            Some(after) => Bound::Excluded(&after[..]),
+            None => Bound::Included(&prefix[..]),
+        };
+        return tables
+            .records_from(Table::Outbox, begin)
+            .take_while(|record| record.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
+            .take(limit)
+            .map(|record| decode_entry(record?.1))
+            .collect();
+    }
+    // Few are on their way, many are kept: the index is the shorter walk. It goes by time.
+    let mut found = Vec::new();
+    for pair in tables.tree(Table::Due) {
+        let (due_key, _) = pair.map_err(Fault::reading)?;
+        let (due_at, key) = schema::parse_due_key(&due_key)?;
+        let is_late_enough = filter
+            .due_after
+            .is_none_or(|moment| due_at.is_some_and(|due_at| due_at > moment));
+        if is_late_enough && key.starts_with(&prefix) && after.as_deref().is_none_or(|after| key > after) {
+            found.push((key.to_vec(), due_key));
         }
     }
-    entries.sort_by(|a, b| a.value.digest.id.cmp(&b.value.digest.id));
-    Ok(entries)
+    found.sort_unstable();
+    let found = found.into_iter().take(limit);
+    found.map(|(_, due_key)| indexed_entry(tables, &due_key)).collect()
 }
 
 pub(super) fn document(tables: &Tables, kind: DocumentKind, key: &str) -> Result<Versioned<Document>, Fault> {

@@ -305,11 +305,7 @@ impl TestApp {
 
     pub(crate) async fn outbox(&mut self) -> Vec<OutboxEntry> {
         let store = self.store().await;
-        let filter = EntryFilter {
-            subscriber: None,
-            active_only: false,
-        };
-        let entries = store.entries(&filter).await.expect("the store reads");
+        let entries = store.entries(&EntryFilter::default()).await.expect("the store reads");
         entries.into_iter().map(|entry| entry.value).collect()
     }
 

@@ -191,11 +191,7 @@ async fn check_25_each_recipient_is_served_or_accounted_for_whatever_becomes_of_
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     let outbox: BTreeMap<String, usize> = serde_json::from_value(status["outbox"].clone()).unwrap();
     let store = app.store().await;
-    let entries = store.entries(&paperround::store::EntryFilter {
-        subscriber: None,
-        active_only: false,
-    });
-    let entries = entries.await.unwrap();
+    let entries = store.entries(&paperround::store::EntryFilter::default()).await.unwrap();
     assert_eq!(outbox.values().sum::<usize>(), entries.len(), "{outbox:?}");
     assert_eq!(outbox.get("held"), Some(&1), "{outbox:?}");
     let named: BTreeSet<String> = entries.iter().map(|entry| entry.value.digest.address.clone()).collect();
