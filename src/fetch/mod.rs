@@ -294,3 +294,49 @@ impl Fetched {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::fixture;
+
+    fn id(number: u32) -> ArxivId {
+        ArxivId::from_parts(2026, 3, number).unwrap()
+    }
+
+    #[test]
+    fn of_two_records_of_a_paper_the_later_version_stays_and_else_the_first() {
+        let record = |version: u16, title: &str| Paper {
+            id: id(1),
+            version,
+            ..fixture::paper(title, "")
+        };
+        let mut fetched = Fetched::default();
+        for (record, expected) in [
+            (record(2, "first"), "first"),
+            (record(1, "older"), "first"),
+            (record(2, "again"), "first"),
+            (record(3, "later"), "later"),
+        ] {
+            fetched.add([record]);
+            assert_eq!(fetched.papers[&id(1)].title, expected);
+        }
+    }
+
+    #[test]
+    fn a_survey_tells_a_floor_only_where_it_reaches_back_far_enough_and_holds_something() {
+        let at = |day: u32| format!("2026-03-{day:02}T12:00:00Z").parse::<DateTime<Utc>>().unwrap();
+        let survey = Survey {
+            from: at(5).date_naive(),
+            submitted: [(id(1), at(4)), (id(2), at(8)), (id(3), at(7))].into(),
+        };
+        let check = |from: u32, expected: Option<&[u32]>| {
+            let expected = expected.map(|numbers| numbers.iter().copied().map(id).collect::<Vec<_>>());
+            assert_eq!(survey.submitted_since(at(from)), expected, "since {from}");
+        };
+        check(4, None);
+        check(5, Some(&[2, 3]));
+        check(8, Some(&[2]));
+        check(9, None);
+    }
+}

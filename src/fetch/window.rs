@@ -139,8 +139,8 @@ impl Fetcher {
             proof: None,
             n_requests,
         };
-        // Ranges are inclusive and go by the minute, so the second half begins a minute later.
-        for (from, to) in [(asked.from, middle), (middle + TimeDelta::minutes(1), asked.to)] {
+        // Ranges are inclusive and go by the minute: both hold the minute in the middle.
+        for (from, to) in [(asked.from, middle), (middle, asked.to)] {
             let part = Asked {
                 from,
                 to,
@@ -160,6 +160,8 @@ impl Fetcher {
             whole.n_requests += part.n_requests;
             whole.why = whole.why.or(part.why);
         }
+        whole.papers.sort_by(|a, b| a.id.cmp(&b.id));
+        whole.papers.dedup_by(|a, b| a.id == b.id);
         Ok(whole)
     }
 

@@ -687,6 +687,10 @@ async fn a_paper_that_was_held_for_months_comes_with_the_weekly_deep_window() {
     let status = Command::Status { json: false };
     let status = paperround::admin::execute(&program, &status).await.output;
     assert!(status.contains("found only by deep windows: 1"), "{status}");
+    // A week later nothing shows it for the first time.
+    drop(program);
+    let deep = app.run_on("2026-02-17").await.deep.expect("another week has passed");
+    assert_eq!((deep.n_searches, deep.found_alone), (1, 0));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::harness::{
     app::{Mail, Setup, TestApp},
     arxiv::{Answer, status},
     interfaces::{Arxiv, argument, at, list, nothing, record},
-    papers::{Paper, instant, page, paper},
+    papers::{self, Paper, instant, page, paper},
 };
 
 const ANA: &str = "ana@example.net";
@@ -220,7 +220,12 @@ async fn a_paper_that_is_found_no_more_is_asked_for_until_it_comes() {
             } else if is_refused {
                 status(503)
             } else {
-                Answer::Body(page("", 0, 0, "", 0))
+                // Another one than was asked for: nothing says that it was announced.
+                let other = Paper {
+                    id: "2602.31000".to_owned(),
+                    ..paper(TITLE)
+                };
+                Answer::Body(papers::feed("", 1, 0, &[other], ""))
             }
         });
         assert!(app.run_on(moment).await.is_complete(), "{moment}");
@@ -361,28 +366,35 @@ async fn a_harvest_tells_of_a_withdrawal_that_matches_nothing_any_more() {
 
 #[tokio::test]
 async fn a_paper_that_was_reworded_while_it_waited_comes_as_it_was_announced() {
-    let mut app = listing()
-        .subscriber(ANA, &[GNN])
-        .subscriber_with(
+    // Ana has got it and may care for the later version; without her nobody does.
+    for (is_got, stored_version) in [(true, 2), (false, 1)] {
+        let mut setup = listing().subscriber_with(
             BO,
             &["keywords = ['graph neural network']", "paused_until = 2026-02-12"],
-        )
-        .start()
-        .await;
-    app.run_on("2026-02-09").await;
-    let ids = app.announce("2026-02-09", [paper(TITLE), paper("One more graph neural network")]);
-    app.run_on("2026-02-10").await;
-    revise(&app, &ids[0], "2026-02-10", |paper| {
-        paper.title = "On molecules".to_owned();
-    });
-    app.run_on("2026-02-11").await;
-    app.new_mails();
-    app.run_on("2026-02-12").await;
-    let mails = app.new_mails();
-    assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), [BO]);
-    let [text, _] = parts(&mails[0]);
-    assert!(text.contains(TITLE) && !text.contains("On molecules"), "{text}");
-    assert_eq!(app.papers_of(BO), ids);
+        );
+        if is_got {
+            setup = setup.subscriber(ANA, &[GNN]);
+        }
+        let mut app = setup.start().await;
+        app.run_on("2026-02-09").await;
+        let ids = app.announce("2026-02-09", [paper(TITLE), paper("One more graph neural network")]);
+        app.run_on("2026-02-10").await;
+        revise(&app, &ids[0], "2026-02-10", |paper| {
+            paper.title = "On molecules".to_owned();
+        });
+        app.run_on("2026-02-11").await;
+        app.new_mails();
+        app.run_on("2026-02-12").await;
+        let mails = app.new_mails();
+        assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), [BO]);
+        let [text, _] = parts(&mails[0]);
+        assert!(text.contains(TITLE) && !text.contains("On molecules"), "{text}");
+        assert_eq!(app.papers_of(BO), ids);
+        let id = ids[0].parse().expect("an identifier");
+        let stored = app.store().await.latest_papers(&[id]).await.expect("the store works");
+        let version = stored[0].as_ref().map(|stored| stored.paper.version);
+        assert_eq!(version, Some(stored_version));
+    }
 }
 
 #[tokio::test]

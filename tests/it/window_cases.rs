@@ -1,5 +1,6 @@
 //! What one search asks for, how often, and what is taken of an answer that does not count.
 
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use paperround::{
     clock::{Clock, SystemClock},
     fetch::gate::GateState,
@@ -7,7 +8,7 @@ use paperround::{
 };
 
 use crate::harness::{
-    app::{Setup, TestApp},
+    app::{Setup, TestApp, sorted},
     arxiv::{Answer, Asked, status},
     papers::{self, paper},
 };
@@ -17,6 +18,16 @@ const ANA: &str = "ana@example.net";
 async fn ana_reads_on_graphs(change: impl FnOnce(Setup) -> Setup) -> TestApp {
     let setup = Setup::new().subscriber(ANA, &["graph neural network"]);
     change(setup).start().await
+}
+
+/// Between which minutes it asks for submissions.
+fn window(asked: &Asked) -> (DateTime<Utc>, DateTime<Utc>) {
+    let (_, window) = asked
+        .query
+        .split_once("submittedDate:[")
+        .expect("every search has a window");
+    let minute = |text: &str| NaiveDateTime::parse_from_str(text, "%Y%m%d%H%M").expect("minutes");
+    (minute(&window[..12]).and_utc(), minute(&window[16..28]).and_utc())
 }
 
 fn searches(app: &TestApp) -> Vec<Asked> {
@@ -31,10 +42,10 @@ fn searches(app: &TestApp) -> Vec<Asked> {
 async fn a_window_reaches_behind_what_was_complete_last_and_ahead_of_the_clock() {
     let mut app = ana_reads_on_graphs(|setup| setup.arxiv("lookback", "\"2d\"").arxiv("retry_budget", "\"1s\"")).await;
     for (day, is_down, from, to) in [
-        ("2026-02-10", true, "20260208", "20260211"),
-        ("2026-02-20", false, "20260208", "20260221"),
-        ("2026-02-21", false, "20260218", "20260222"),
-        ("2026-02-12", false, "20260210", "20260213"),
+        ("2026-02-10", true, "2026-02-08", "2026-02-11"),
+        ("2026-02-20", false, "2026-02-08", "2026-02-21"),
+        ("2026-02-21", false, "2026-02-18", "2026-02-22"),
+        ("2026-02-12", false, "2026-02-10", "2026-02-13"),
     ] {
         app.arxiv.answers(move |asked| {
             if is_down && asked.is_search() {
@@ -45,9 +56,9 @@ async fn a_window_reaches_behind_what_was_complete_last_and_ahead_of_the_clock()
         });
         app.run_on(day).await;
         let asked = searches(&app);
-        let query = &asked.last().expect("the keyword was asked for").query;
-        let (_, window) = query.split_once("submittedDate:[").expect("every search has a window");
-        assert_eq!((&window[..8], &window[16..24]), (from, to), "{day}");
+        let (begin, end) = window(asked.last().expect("the keyword was asked for"));
+        let days = [begin, end].map(|at| at.format("%Y-%m-%d").to_string());
+        assert_eq!(days, [from, to], "{day}");
     }
 }
 
@@ -69,6 +80,43 @@ async fn what_came_before_a_page_that_fails_in_every_size_is_used() {
     assert!(report.incomplete[0].why.contains("500"), "{report:?}");
     let n_failed = searches(&app).iter().filter(|asked| asked.start == 25).count();
     assert_eq!(n_failed, 3);
+}
+
+/// What holds more than arXiv pages through is asked for in halves with nothing between them; where one of them is not whole,
+/// the keyword is not complete, and what came counts.
+#[tokio::test]
+async fn a_window_with_too_many_papers_is_read_in_halves() {
+    for is_one_short in [false, true] {
+        let mut app = ana_reads_on_graphs(|setup| setup).await;
+        app.run_on("2026-02-05").await;
+        let days = ["2026-01-08T10:00:00Z", "2026-02-07T10:00:00Z"];
+        let ids = app.announce(
+            "2026-02-09",
+            days.map(|day| paper("A graph neural network").submitted(day)),
+        );
+        app.arxiv.answers(move |asked| {
+            if !asked.asks_for("graph") {
+                return Answer::Ordinary;
+            }
+            let (from, to) = window(asked);
+            if to - from > TimeDelta::days(30) {
+                Answer::Body(papers::feed(&asked.query, 6_000, 0, &[], ""))
+            } else if is_one_short && from > papers::instant("2026-01-15T00:00:00Z") {
+                Answer::Short(0)
+            } else {
+                Answer::Ordinary
+            }
+        });
+        searches(&app);
+        let report = app.run_on("2026-02-10").await;
+        assert_eq!(report.incomplete.len(), usize::from(is_one_short), "{report:?}");
+        let n_found = if is_one_short { 1 } else { 2 };
+        assert_eq!(sorted(app.new_papers_of(ANA)), ids[..n_found]);
+        let asked: Vec<_> = searches(&app).iter().map(window).collect();
+        let [whole, first, second] = [asked[0], asked[1], asked[2]];
+        assert_eq!((first.0, second.1), whole, "{asked:?}");
+        assert!(second.0 <= first.1, "nothing lies between them: {asked:?}");
+    }
 }
 
 /// Nothing comes although something was known. Two runs ask again at once; the third has seen it often enough, and only
@@ -111,7 +159,7 @@ async fn no_run_waits_for_the_end_of_a_pause_after_denied_access() {
         let gates = documents::load_all::<GateState>(&*store, DocumentKind::Gate).await;
         let (key, mut gate) = gates.expect("the store works").remove(0);
         assert!(gate.value.forbidden, "{source}: {gate:?}");
-        gate.value.paused_until = Some(SystemClock.now() + chrono::TimeDelta::hours(1));
+        gate.value.paused_until = Some(SystemClock.now() + TimeDelta::hours(1));
         let document = documents::to_write(DocumentKind::Gate, &key, &gate).expect("it can be written");
         let batch = Batch {
             documents: vec![document],
