@@ -43,8 +43,12 @@ pub(super) fn title(text: &str, id: &ArxivId) -> String {
 /// An abstract: lines are joined, and a line that is blank or begins with blanks starts a paragraph,
 /// which is how arXiv marks them.
 pub(super) fn abstract_text(text: &str) -> String {
+    let text = text.trim();
+    if is_folded(text) {
+        return cut(text.to_owned(), ABSTRACT_BYTES_MAX);
+    }
     let mut out = String::with_capacity(text.len().min(ABSTRACT_BYTES_MAX));
-    for line in text.trim().lines() {
+    for line in text.lines() {
         let begins = line.starts_with(char::is_whitespace) || line.trim().is_empty();
         if !out.is_empty() && !out.ends_with('\n') {
             out.push(if begins { '\n' } else { ' ' });
@@ -149,14 +153,14 @@ fn is_category(term: &str) -> bool {
 /// An author's name as the API gives it; nothing for an empty name or the lone `:` that stands between
 /// a collaboration and its members.
 pub(super) fn author(name: &str, affiliations: Vec<String>) -> Option<Author> {
-    let name = line(name, LINE_BYTES_MAX);
-    let name = name
-        .trim_end_matches([':', ',', ';', ' '])
-        .trim_start_matches([':', ',', ';', ' ']);
-    name.chars().any(char::is_alphanumeric).then(|| Author {
-        name: name.to_owned(),
-        affiliations,
-    })
+    let mut name = line(name, LINE_BYTES_MAX);
+    let inside = name.trim_matches([':', ',', ';', ' ']);
+    if inside.len() < name.len() {
+        name = inside.to_owned();
+    }
+    name.chars()
+        .any(char::is_alphanumeric)
+        .then_some(Author { name, affiliations })
 }
 
 /// Whether comment or abstract say that this version withdraws the paper. A paper about things that were

@@ -555,7 +555,7 @@ impl<'x> Cursor<'x> {
                 // White space before or between elements, unless it may separate words of a text around them.
                 Event::Text(text)
                     if current.text.is_empty()
-                        && text.trim_start().is_empty()
+                        && text.trim_ascii_start().is_empty()
                         && !above.last().is_some_and(|parent| is_prose(parent.name())) => {}
                 Event::Text(text) => add(&mut current.text, text.into_inner(), &mut blemish),
                 Event::CData(text) => add(&mut current.text, text.into_inner(), &mut blemish),
