@@ -69,6 +69,22 @@ async fn commands_reach_the_running_daemon_and_a_second_one_is_refused() {
     assert_eq!(serving.ended().await.0, Some(0));
 }
 
+/// CASES 133. A service manager starts the next one before the one before has let go of the state.
+#[tokio::test]
+async fn ten_quick_restarts_wait_for_each_other() {
+    let (app, mut serving) = served().await;
+    for _ in 0..10 {
+        let next = Serving::start(&app.config_path(), &["serve"]);
+        serving.signal("TERM").await;
+        let (code, log) = serving.ended().await;
+        assert_eq!(code, Some(0), "{log}");
+        next.says("serving").await;
+        serving = next;
+    }
+    serving.signal("TERM").await;
+    assert_eq!(serving.ended().await.0, Some(0));
+}
+
 /// CASES 138.
 #[tokio::test]
 async fn a_fetch_that_hangs_does_not_delay_the_end() {
