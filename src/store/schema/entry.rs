@@ -120,7 +120,7 @@ pub(in crate::store) fn encode_onto(stored: Option<&Stem>, entry: &OutboxEntry) 
 
 /// What the beginning of a body tells; `None` if it is not one in two parts.
 pub(in crate::store) fn stem(beginning: &[u8]) -> Result<Option<Stem>, Unreadable> {
-    let Some((sum, course, _)) = in_parts(beginning)? else {
+    let Some(InParts { sum, course, .. }) = in_parts(beginning)? else {
         return Ok(None);
     };
     let course: Course = from_json(WHAT, &course)?;
@@ -132,7 +132,7 @@ pub(in crate::store) fn stem(beginning: &[u8]) -> Result<Option<Stem>, Unreadabl
 
 /// The inverse of [`encode_entry`].
 pub(in crate::store) fn decode_entry(body: &[u8]) -> Result<OutboxEntry, Unreadable> {
-    let Some((expected, course, digest)) = in_parts(body)? else {
+    let Some(parts) = in_parts(body)? else {
         return match body.split_first() {
             Some((&DEFLATED, deflated)) => from_json(WHAT, &inflated(deflated)?),
             _ => from_json(WHAT, body),
@@ -149,9 +149,9 @@ pub(in crate::store) fn decode_entry(body: &[u8]) -> Result<OutboxEntry, Unreada
         attempts,
         is_released,
         is_half,
-    } = from_json(WHAT, &course)?;
-    let json = inflated(digest)?;
-    if sum(&json) != expected {
+    } = from_json(WHAT, &parts.course)?;
+    let json = inflated(parts.digest)?;
+    if sum(&json) != parts.sum {
         return Err(Unreadable(format!("{WHAT} holds another digest than its own")));
     }
     let digest: DigestRecord = from_json(WHAT, &json)?;
@@ -170,8 +170,17 @@ pub(in crate::store) fn decode_entry(body: &[u8]) -> Result<OutboxEntry, Unreada
     })
 }
 
-/// The sum of the digest, the course as JSON, and what follows it.
-fn in_parts(body: &[u8]) -> Result<Option<(Sum, Cow<'_, [u8]>, &[u8])>, Unreadable> {
+/// A body in two parts.
+struct InParts<'b> {
+    sum: Sum,
+    /// JSON.
+    course: Cow<'b, [u8]>,
+    /// Deflated JSON.
+    digest: &'b [u8],
+}
+
+/// The parts of a body, if it is one in parts.
+fn in_parts(body: &[u8]) -> Result<Option<InParts<'_>>, Unreadable> {
     let Some((&form @ (IN_PARTS | IN_PARTS_DEFLATED), rest)) = body.split_first() else {
         return Ok(None);
     };
@@ -185,7 +194,11 @@ fn in_parts(body: &[u8]) -> Result<Option<(Sum, Cow<'_, [u8]>, &[u8])>, Unreadab
         IN_PARTS => Cow::Borrowed(course),
         _ => Cow::Owned(inflated(course)?),
     };
-    Ok(Some((*sum, course, reader.0)))
+    Ok(Some(InParts {
+        sum: *sum,
+        course,
+        digest: reader.0,
+    }))
 }
 
 fn sum(json: &[u8]) -> Sum {
