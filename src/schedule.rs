@@ -8,7 +8,7 @@ mod error;
 mod text;
 mod zone;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, SubsecRound, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
@@ -76,8 +76,14 @@ pub fn due(schedule: &Schedule, last: DateTime<Utc>, now: DateTime<Utc>) -> Due 
 /// A rule that yields slots: its text as configured, and the zone in which its hours are read.
 #[derive(Clone)]
 pub struct Schedule {
-    text: String,
+    /// Some kilobytes, which many subscribers share.
+    pattern: Arc<Pattern>,
     zone: Tz,
+}
+
+/// A rule without a zone.
+struct Pattern {
+    text: String,
     cron: Cron,
 }
 
@@ -107,16 +113,23 @@ impl Schedule {
         if !cron_fires {
             return Err(ScheduleError::NeverFires { text: shorten(text) });
         }
+        let text = text.to_owned();
         Ok(Self {
-            text: text.to_owned(),
+            pattern: Arc::new(Pattern { text, cron }),
             zone,
-            cron,
         })
+    }
+
+    /// The same rule in another zone.
+    #[must_use]
+    pub fn with_zone(&self, zone: Tz) -> Self {
+        let pattern = Arc::clone(&self.pattern);
+        Self { pattern, zone }
     }
 
     /// The text as configured.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.pattern.text
     }
 
     /// The zone in which the schedule is read.
@@ -127,7 +140,7 @@ impl Schedule {
     /// The slot of this schedule at that instant, as the store keys runs.
     pub fn slot(&self, at: DateTime<Utc>) -> Slot {
         Slot {
-            schedule: self.text.clone(),
+            schedule: self.pattern.text.clone(),
             zone: self.zone.name().to_owned(),
             at,
         }
@@ -140,7 +153,7 @@ impl Schedule {
         };
         let mut civil = local.and_utc();
         // During the second pass of a repeated hour the civil time lies behind slots that are already past.
-        while let Ok(found) = self.cron.find_next_occurrence(&civil, false) {
+        while let Ok(found) = self.pattern.cron.find_next_occurrence(&civil, false) {
             match self.instant_of(found.naive_utc()) {
                 Some(slot) if slot > instant => return slot,
                 _ => civil = found,
@@ -162,7 +175,7 @@ impl Schedule {
         .unwrap_or(local)
         .and_utc();
         let mut inclusive = true;
-        while let Ok(found) = self.cron.find_previous_occurrence(&civil, inclusive) {
+        while let Ok(found) = self.pattern.cron.find_previous_occurrence(&civil, inclusive) {
             match self.instant_of(found.naive_utc()) {
                 Some(slot) if slot <= now => return slot,
                 _ => (civil, inclusive) = (found, false),
@@ -202,7 +215,7 @@ impl Schedule {
 
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text && self.zone == other.zone
+        self.pattern.text == other.pattern.text && self.zone == other.zone
     }
 }
 
@@ -210,13 +223,13 @@ impl Eq for Schedule {}
 
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Schedule({:?}, {})", self.text, self.zone.name())
+        write!(f, "Schedule({:?}, {})", self.pattern.text, self.zone.name())
     }
 }
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.text, self.zone.name())
+        write!(f, "{} ({})", self.pattern.text, self.zone.name())
     }
 }
 
@@ -303,7 +316,10 @@ mod tests {
     #[test]
     fn a_schedule_that_cannot_be_used_says_what_to_write() {
         let check = |text: &str, zone: &str, expected: &str| {
-            let error = Schedule::parse(text, zone).map(|s| s.text).unwrap_err().to_string();
+            let error = Schedule::parse(text, zone)
+                .map(|s| s.text().to_owned())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{text:?} in {zone}: {error}");
         };
         check("", "UTC", "is not a schedule; write five fields");

@@ -215,6 +215,7 @@ fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) 
         schedule: &schedule,
         has_keywords: keywords_entry.is_some(),
         names: keyword.iter().map(|keyword| keyword.name.clone()).collect(),
+        schedules: RefCell::default(),
     };
     let keywords = terms::read_terms(&keywords, &reading);
     let People { subscribers, groups } = people::read_people(&roots, &reading);

@@ -1,6 +1,6 @@
 //! `[[keyword]]`, `[[subscriber]]` and `[[group]]`: who gets what.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -91,6 +91,21 @@ pub(super) struct Reading<'a> {
     pub(super) has_keywords: bool,
     /// The names of the `[[keyword]]` tables.
     pub(super) names: Vec<String>,
+    /// Schedules read before, by their text: many people have the same.
+    pub(super) schedules: RefCell<HashMap<String, Schedule>>,
+}
+
+impl Reading<'_> {
+    fn schedule(&self, entry: &Entry<'_>, zone: Tz) -> Option<Schedule> {
+        let text = entry.string()?;
+        let known = self.schedules.borrow().get(&text).map(|known| known.with_zone(zone));
+        if known.is_some() {
+            return known;
+        }
+        let schedule = read_schedule(entry, zone)?;
+        self.schedules.borrow_mut().insert(text, schedule.clone());
+        Some(schedule)
+    }
 }
 
 /// Reads every `[[keyword]]` table of the files.
@@ -303,11 +318,8 @@ fn read_interests(table: &Section<'_>, reading: &Reading<'_>) -> Interests {
     let zone = table.get("timezone").and_then(|entry| read_zone(&entry));
     let zone = zone.unwrap_or_else(|| reading.schedule.zone());
     let schedule_entry = table.get("schedule");
-    let schedule = schedule_entry.and_then(|entry| read_schedule(&entry, zone));
-    // The common text was read before, so it reads in any zone.
-    let schedule = schedule
-        .or_else(|| Schedule::in_zone(reading.schedule.text(), zone).ok())
-        .unwrap_or_else(|| reading.schedule.clone());
+    let schedule = schedule_entry.and_then(|entry| reading.schedule(&entry, zone));
+    let schedule = schedule.unwrap_or_else(|| reading.schedule.with_zone(zone));
     let exclude = table.strings("exclude").unwrap_or_default();
     Interests {
         keywords,

@@ -51,6 +51,14 @@ impl<'s> Pieces<'s> {
         }
     }
 
+    /// Gives back what the last runs claim of the source from `end` on.
+    pub(super) fn end_by(&mut self, end: usize) {
+        for run in self.runs.iter_mut().rev().take_while(|run| run.source.end > end) {
+            run.source.end = end;
+            run.source.start = run.source.start.min(end);
+        }
+    }
+
     pub(super) fn runs(&self) -> &[Run] {
         &self.runs
     }

@@ -30,9 +30,7 @@ impl<'s> Parser<'_, 's> {
             let base = self.argument(self.tight)?;
             let accented = accent(self.scan.source, &base, mark, name)?;
             if name == "not" {
-                // Blanks behind it are a gap, and in running text not its own.
-                let end = self.trimmed_from(from);
-                self.emit_spaced(out, &runs_to_text(accented.runs()), from..end);
+                self.emit_spaced(out, &runs_to_text(accented.runs()), from..self.at);
                 return Some(());
             }
             self.emit(out, accented);

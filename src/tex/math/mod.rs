@@ -35,8 +35,9 @@ pub(super) fn bare<'s>(
     let mut out = Pieces::new(scan.source);
     loop {
         parser.macro_call(&mut out)?;
-        // Blanks behind a macro's name belong to the prose.
+        // Blanks behind a macro's name belong to the prose, and no run may claim them.
         parser.at = parser.trimmed_from(start);
+        out.end_by(parser.at);
         while let Some(sign @ (b'^' | b'_')) = parser.peek() {
             let rest = scan.slice(parser.at + 1..parser.end);
             let one_sign = rest.starts_with(['{', '\\']) || !rest.chars().nth(1).is_some_and(char::is_alphanumeric);
