@@ -93,7 +93,8 @@ impl Journal {
         })
     }
 
-    /// Appends what a batch says. If a mail depends on it, [`Journal::take_unsynced`] gives the file to bring it to the disk.
+    /// Appends what a batch says. If a mail depends on it, [`Journal::take_unsynced`] gives the file to bring it to the
+    /// disk.
     pub(super) fn note(&mut self, batch: &Batch) -> io::Result<()> {
         let mut text = Vec::new();
         for (paper, fetched) in &batch.papers {

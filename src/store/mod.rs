@@ -315,9 +315,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Takes up to `limit` entries that are due for `worker`, for `ttl` from now at most, earliest first.
     ///
     /// An entry whose lease has run out is due again; if its message may have been sent, it is counted as
-    /// unconfirmed. The leases are written as by [`Store::commit_soon`]: after a power cut in that moment the entries are
-    /// due as before, and nothing of them has gone out without a commit. A shared store ends a lease earlier than after `ttl`
-    /// when the process that holds it gives no sign of life any more; whoever lost an entry that way learns it
+    /// unconfirmed. The leases are written as by [`Store::commit_soon`]: after a power cut in that moment the entries
+    /// are due as before, and nothing of them has gone out without a commit. A shared store ends a lease earlier than
+    /// after `ttl` when the process that holds it gives no sign of life any more; whoever lost an entry that way learns it
     /// from a [`StoreError::Conflict`] at its next write.
     async fn lease_due(
         &self,

@@ -1,11 +1,11 @@
 //! The store of one machine: a sled database that one thread owns.
 //!
 //! sled 0.34 needs care (each point was measured): its `flush` is no fsync, so a commit is answered only after
-//! `fdatasync` on the file, one for all commits that wait by then, on a thread beside (see `disk`); values must be small (see `schema`); half-written
-//! snapshots keep it from opening; a damaged log makes it panic; after an error its handle must not be used again, and
-//! whoever waited for what could not be written may wait for ever. So every call runs as a closure on the owner thread,
-//! where a panic is caught, its answer is waited for within a limit, and the first failure of the database makes the store
-//! refuse everything after it.
+//! `fdatasync` on the file, one for all commits that wait by then, on a thread beside (see `disk`); values must be small
+//! (see `schema`); half-written snapshots keep it from opening; a damaged log makes it panic; after an error its handle
+//! must not be used again, and whoever waited for what could not be written may wait for ever. So every call runs as a
+//! closure on the owner thread, where a panic is caught, its answer is waited for within a limit, and the first failure of
+//! the database makes the store refuse everything after it.
 
 use std::{
     any::Any,
