@@ -36,7 +36,7 @@ main_pid() {
 config=/etc/paperround/config.toml
 
 # The three things to edit: whom arXiv may write to, the relay, who reads. And what only this test needs: its stand-in
-# for arXiv, a slot in every minute, a start that spans a weekend.
+# for arXiv, a slot in every minute, a start that spans a weekend, a keyword that no week is without.
 configure() {
     echo CANARY-4711 > /etc/paperround/credentials/smtp-password
     sed -i 's|^contact = .*|contact = "mailto:root@lab.example"|
@@ -46,6 +46,7 @@ configure() {
         s|^#oai_url = .*|oai_url = "http://127.0.0.1:8181/oai"|
         s|^#rss_url = .*|rss_url = "http://127.0.0.1:8181/rss"|
         s|^#request_interval = .*|request_interval = "50ms"|
+        s|^keywords = .*|keywords = ["neural architecture search", "diffusion model"]|
         s|^#schedule = "0 7.*|schedule = "* * * * *"|
         s|^#first_digest = .*|first_digest = "7d"|' $config
 }
