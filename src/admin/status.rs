@@ -3,7 +3,7 @@
 mod troubles;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
     app::{App, AppError},
     delivery::attempt_in_words,
     model::{Ending, EntryState, OutboxEntry, RelayTrouble, Slot, SubscriberId, Suppression, WorkerId},
-    roster::{CHUNK, Roster},
+    roster::{CHUNK, Roster, suppression_key},
     run::{Report, SlotBook, claim},
     schedule::GRACE,
     standing::Daemon,
@@ -89,6 +89,11 @@ struct NotDelivered {
     how: Ending,
     at: DateTime<Utc>,
     last_outcome: Option<String>,
+    #[serde(skip)]
+    address: String,
+    /// Whether its reader is still to get mail, so that somebody should look why there was none.
+    #[serde(skip)]
+    is_missed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,6 +153,8 @@ async fn gather(app: &App) -> Result<Status, AppError> {
                     how,
                     at,
                     last_outcome: entry.attempts.last().map(attempt_in_words),
+                    address: suppression_key(&entry.digest.address),
+                    is_missed: false,
                 };
                 not_delivered.insert(id.subscriber.clone(), ended);
             }
@@ -164,11 +171,17 @@ async fn gather(app: &App) -> Result<Status, AppError> {
             }
         }
     }
-    let suppressions = documents::load_all::<Suppression>(store, DocumentKind::Suppression)
+    let suppressions: Vec<Suppression> = documents::load_all::<Suppression>(store, DocumentKind::Suppression)
         .await?
         .into_iter()
         .map(|(_, s)| s.value)
         .collect();
+    let suppressed: BTreeSet<&str> = suppressions.iter().map(|one| one.address.as_str()).collect();
+    for (id, ended) in &mut not_delivered {
+        ended.is_missed = ended.how != Ending::Cancelled
+            && app.roster.get(id).is_some()
+            && !suppressed.contains(ended.address.as_str());
+    }
     let known = relays::troubles(store).await?;
     let names = app.delivery.transport.names();
     let relays = names.into_iter().map(|name| RelayStatus {

@@ -262,7 +262,7 @@ pub struct Attempt {
 }
 
 /// Why an entry is over without having been accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Its papers returned to pending and come in the next digest.

@@ -76,6 +76,16 @@ async fn status(app: &mut TestApp) -> serde_json::Value {
     serde_json::from_str(&reply.output).expect("it is JSON")
 }
 
+/// Whether `status` names a subscriber's latest digest as one that was missed, with these words.
+async fn is_missed(app: &mut TestApp, who: &str, words: &str) -> bool {
+    let status = status(app).await;
+    let troubles = status["troubles"].as_array().expect("it is a list");
+    let told = troubles.iter().filter_map(|trouble| trouble.as_str());
+    let is_told = told.into_iter().any(|trouble| trouble.contains(who) && trouble.contains(words));
+    assert!(!is_told || status["well"] == false, "{status:#}");
+    is_told
+}
+
 /// The state in which `status` shows each recipient: accepted, on the way with the last word, or ended with it.
 async fn accounted(app: &mut TestApp) -> BTreeMap<String, String> {
     let status = status(app).await;
@@ -124,6 +134,8 @@ async fn every_recipient_is_accounted_for_whatever_becomes_of_their_mail() {
         let found = &shown[who];
         assert!(found.contains(state) && found.contains(words), "{who}: {found}");
     }
+    assert!(is_missed(&mut app, "gone@example.net#1", "its papers wait for the next").await);
+    assert!(is_missed(&mut app, "spam@example.net#1", "given up with its papers").await);
 
     // The servers are in order again; dead mailboxes, spam filters and lost replies are not.
     app.smtp.behaves(lasting());
@@ -163,6 +175,15 @@ async fn every_recipient_is_accounted_for_whatever_becomes_of_their_mail() {
     }
     assert_eq!(n_offered(&app, "gone@example.net"), 2, "once in each digest");
     assert_eq!(suppressed(&mut app).await, ["gone@example.net"]);
+    assert!(
+        !is_missed(&mut app, "gone@example.net", "").await,
+        "who is struck off misses nothing"
+    );
+    assert!(is_missed(&mut app, "spam@example.net#2", "given up with its papers").await);
+    app.smtp.behaves(Script::default());
+    app.announce("2026-02-11", [paper("A graph neural network for proteins")]);
+    app.run_on("2026-02-12T08:00:00Z").await;
+    assert!(!is_missed(&mut app, "spam@example.net", "").await, "the next was accepted");
 }
 
 /// A refused login says nothing of recipients: all wait, nobody is struck off, and all of it shows.

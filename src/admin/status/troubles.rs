@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{OnItsWay, RelayStatus, Status};
-use crate::{admin::moment, model::RelayTrouble};
+use super::{NotDelivered, OnItsWay, RelayStatus, Status, words::how_in_words};
+use crate::{
+    admin::moment,
+    model::{Ending, RelayTrouble},
+};
 
 /// What keeps the service from doing what the configuration on the disk says: in a few words, and in a sentence that says
 /// what to do.
@@ -93,6 +96,26 @@ pub(super) fn of_work(status: &Status, gate_why: Option<&str>) -> Vec<String> {
             ),
             [] => continue,
         });
+    }
+    let mut ended: BTreeMap<(Ending, &str), Vec<&NotDelivered>> = BTreeMap::new();
+    for digest in status.not_delivered.iter().filter(|digest| digest.is_missed) {
+        let last = digest.last_outcome.as_deref().unwrap_or_default();
+        ended.entry((digest.how, last)).or_default().push(digest);
+    }
+    for ((how, last), digests) in ended {
+        let Some(latest) = digests.iter().max_by_key(|digest| digest.at) else {
+            continue;
+        };
+        let others = match digests.len() - 1 {
+            0 => String::new(),
+            n => format!(" and the latest of {n} others"),
+        };
+        troubles.push(format!(
+            "digest {}{others}: {} {}: {last}",
+            latest.digest,
+            how_in_words(how),
+            moment(latest.at)
+        ));
     }
     for (relay, trouble) in failing(&status.relays) {
         troubles.push(format!(

@@ -240,7 +240,7 @@ fn not_delivered(ended: &NotDelivered) -> String {
 }
 
 /// What an end means for the papers.
-fn how_in_words(how: Ending) -> &'static str {
+pub(super) fn how_in_words(how: Ending) -> &'static str {
     match how {
         Ending::Returned => "refused, its papers wait for the next; since",
         Ending::Split => "refused, its papers come in two smaller ones; since",
