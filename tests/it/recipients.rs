@@ -81,7 +81,9 @@ async fn is_missed(app: &mut TestApp, who: &str, words: &str) -> bool {
     let status = status(app).await;
     let troubles = status["troubles"].as_array().expect("it is a list");
     let told = troubles.iter().filter_map(|trouble| trouble.as_str());
-    let is_told = told.into_iter().any(|trouble| trouble.contains(who) && trouble.contains(words));
+    let is_told = told
+        .into_iter()
+        .any(|trouble| trouble.contains(who) && trouble.contains(words));
     assert!(!is_told || status["well"] == false, "{status:#}");
     is_told
 }
@@ -183,7 +185,10 @@ async fn every_recipient_is_accounted_for_whatever_becomes_of_their_mail() {
     app.smtp.behaves(Script::default());
     app.announce("2026-02-11", [paper("A graph neural network for proteins")]);
     app.run_on("2026-02-12T08:00:00Z").await;
-    assert!(!is_missed(&mut app, "spam@example.net", "").await, "the next was accepted");
+    assert!(
+        !is_missed(&mut app, "spam@example.net", "").await,
+        "the next was accepted"
+    );
 }
 
 /// A refused login says nothing of recipients: all wait, nobody is struck off, and all of it shows.

@@ -448,6 +448,42 @@ async fn one_sync_serves_all_who_wait_and_who_need_not_wait_is_served_soon() {
 }
 
 #[tokio::test]
+async fn a_journal_that_a_mail_depends_on_is_brought_to_the_disk_with_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("store")).await.unwrap().store;
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    store.begin_journal(&first).await.unwrap();
+    let begun = |name: &str| {
+        let mut mail = Versioned::new(entry(name, at(0)));
+        assert!(mail.value.lease(&WorkerId("w".into()), at(1)));
+        mail.value.begin_data();
+        Batch {
+            entries: vec![mail],
+            ..Batch::default()
+        }
+    };
+    let [one, other, third] = ["ana#1", "bo#1", "cy#1"].map(begun);
+    // Answered at once, since this takes what the store would wait for.
+    let noted = store.call_answered(Answered::AtOnce, move |tables| {
+        let note = Batch {
+            documents: vec![document(DocumentKind::Note, "n", Some(json!(1)), 0)],
+            ..Batch::default()
+        };
+        verbs::commit(tables, &note)?;
+        let of_note = tables.take_unsynced().map(|unsynced| unsynced.journals.len());
+        verbs::commit(tables, &one)?;
+        let of_mail = tables.take_unsynced().map(|unsynced| unsynced.journals.len());
+        // The next journal begins while the one before still owes something.
+        verbs::commit(tables, &other)?;
+        verbs::begin_journal(tables, &second)?;
+        verbs::commit(tables, &third)?;
+        let of_both = tables.take_unsynced().map(|unsynced| unsynced.journals.len());
+        Ok([of_note, of_mail, of_both])
+    });
+    assert_eq!(noted.await.unwrap(), [Some(0), Some(1), Some(2)]);
+}
+
+#[tokio::test]
 async fn a_crash_tells_which_mails_may_have_been_sent() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap().store;

@@ -239,12 +239,7 @@ impl Tables {
             journals.extend(self.journal.as_mut().and_then(Journal::take_unsynced));
             Unsynced {
                 db_file: Arc::clone(&self.db_file),
-                journals: self
-                    .journal
-                    .as_mut()
-                    .and_then(Journal::take_unsynced)
-                    .into_iter()
-                    .collect(),
+                journals,
                 n_commits: self.n_commits,
                 witness: self.witness.clone(),
             }
