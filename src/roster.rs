@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use ring::digest::{Context, SHA256};
 
 use crate::{
-    model::{ArxivId, Definition, Paper, SubscriberId, SubscriberState, Suppression},
+    model::{ArxivId, Definition, Paper, SharedKeyword, SubscriberId, SubscriberState, Suppression},
     schedule::Schedule,
     store::{Batch, DocumentKind, Store, StoreError, Versioned, documents},
 };
@@ -39,28 +39,31 @@ pub struct Person {
     /// Whether the address is a list's.
     pub shared: bool,
     /// The keywords in configured order: heading and meaning.
-    pub keywords: Vec<(String, Definition)>,
+    pub keywords: Vec<SharedKeyword>,
+}
+
+impl Person {
+    /// The keywords in configured order: heading and meaning.
+    pub fn keywords(&self) -> impl Iterator<Item = &(String, Definition)> {
+        self.keywords.iter().map(|wanted| &**wanted)
+    }
 }
 
 /// Everyone who is configured.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
     people: Vec<Arc<Person>>,
-    by_id: HashMap<SubscriberId, usize>,
+    /// Their places in the order of their identifiers.
+    by_id: Vec<u32>,
 }
 
 impl Roster {
     /// A roster of these people; identifiers are unique by the configuration's checks.
     pub fn new(people: Vec<Person>) -> Self {
-        let by_id = people
-            .iter()
-            .enumerate()
-            .map(|(index, person)| (person.id.clone(), index))
-            .collect();
-        Self {
-            people: people.into_iter().map(Arc::new).collect(),
-            by_id,
-        }
+        let people: Vec<Arc<Person>> = people.into_iter().map(Arc::new).collect();
+        let mut by_id: Vec<u32> = (0..).take(people.len()).collect();
+        by_id.sort_unstable_by(|a, b| people[*a as usize].id.cmp(&people[*b as usize].id));
+        Self { people, by_id }
     }
 
     /// Everyone, in configured order.
@@ -70,7 +73,11 @@ impl Roster {
 
     /// One person.
     pub fn get(&self, id: &SubscriberId) -> Option<&Arc<Person>> {
-        self.by_id.get(id).map(|index| &self.people[*index])
+        let place = self
+            .by_id
+            .binary_search_by(|index| self.people[*index as usize].id.cmp(id));
+        let index = self.by_id[place.ok()?];
+        Some(&self.people[index as usize])
     }
 
     /// Each schedule once, with how many follow it, in the order in which they are configured.
@@ -93,9 +100,8 @@ impl Roster {
     /// What identifies who subscribes to what: workers that share a state must agree on it.
     pub fn fingerprint(&self) -> String {
         let mut context = Context::new(&SHA256);
-        let mut people: Vec<&Arc<Person>> = self.people.iter().collect();
-        people.sort_by(|a, b| a.id.cmp(&b.id));
-        for person in people {
+        for index in &self.by_id {
+            let person = &self.people[*index as usize];
             context.update(format!("{:?}\n", (&person.id, &person.address, &person.keywords)).as_bytes());
         }
         let digest = context.finish();

@@ -89,11 +89,7 @@ pub fn check(loaded: &Loaded, now: DateTime<Utc>) -> Reply {
     ));
     line(format_args!("\n{}", count(subscribers.len(), "subscriber")));
     for subscriber in &subscribers {
-        let keywords: Vec<&str> = subscriber
-            .keywords
-            .iter()
-            .map(|(heading, _)| heading.as_str())
-            .collect();
+        let keywords: Vec<&str> = subscriber.keywords().map(|(heading, _)| heading.as_str()).collect();
         line(format_args!("  {}: {}", subscriber.id, keywords.join(", ")));
     }
     let named = config.named_keywords();

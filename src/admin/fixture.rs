@@ -78,9 +78,12 @@ pub(crate) fn person(id: &str) -> crate::roster::Person {
         schedule: crate::schedule::Schedule::parse("0 7 * * *", "UTC").unwrap(),
         paused_until: None,
         shared: false,
-        keywords: vec![(
-            "graph".to_owned(),
-            crate::model::Definition::unrestricted(Term::phrase("graph")),
-        )],
+        keywords: vec![
+            (
+                "graph".to_owned(),
+                crate::model::Definition::unrestricted(Term::phrase("graph")),
+            )
+                .into(),
+        ],
     }
 }

@@ -43,11 +43,7 @@ pub(super) async fn command(
         lexicon: Arc::default(),
         ..app.run.clone()
     };
-    let definitions = person
-        .keywords
-        .iter()
-        .map(|(_, definition)| definition.clone())
-        .collect();
+    let definitions = person.keywords().map(|(_, definition)| definition.clone()).collect();
     let recorded = Recorded {
         definitions,
         ..Recorded::default()
@@ -97,7 +93,7 @@ async fn pretend_pending(
     is_new: bool,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), AppError> {
-    let definitions: Vec<&Definition> = person.keywords.iter().map(|(_, definition)| definition).collect();
+    let definitions: Vec<&Definition> = person.keywords().map(|(_, definition)| definition).collect();
     let (lexicon, _) = Lexicon::new(definitions.iter().copied());
     let since = now - TimeDelta::days(i64::from(days));
     let mut state = SubscriberState::new(person.id.clone());

@@ -109,8 +109,7 @@ async fn for_one(app: &App, person: &Person, id: &ArxivId, paper: Option<&Paper>
         history.push("it lies below what is remembered one by one: settled long ago".to_owned());
     }
     let keywords = person
-        .keywords
-        .iter()
+        .keywords()
         .map(|(heading, definition)| {
             let words = paper.map_or_else(
                 || "the paper is not known to arXiv".to_owned(),

@@ -154,7 +154,7 @@ fn diff_person(old: &Resolved, new: &Resolved) -> Vec<String> {
     }
     let keywords = |person: &Resolved| -> BTreeMap<String, Vec<Definition>> {
         let mut map: BTreeMap<String, Vec<Definition>> = BTreeMap::new();
-        for (heading, definition) in &person.keywords {
+        for (heading, definition) in person.keywords() {
             map.entry(heading.clone()).or_default().push(definition.clone());
         }
         map

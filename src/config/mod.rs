@@ -6,7 +6,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,7 @@ use crate::{model::Term, schedule::Schedule};
 
 mod arxiv;
 mod category;
+mod cut;
 mod diff;
 mod digest;
 mod dkim;
@@ -64,7 +65,7 @@ const SCHEDULE_DEFAULT: &str = "0 7 * * *";
 
 /// Judges one keyword, query, author or exclusion: warnings for the operator, or why it cannot be used and how to
 /// mend it.
-pub type TermCheck = dyn Fn(&Term) -> Result<Vec<String>, String>;
+pub type TermCheck<'c> = dyn Fn(&Term) -> Result<Vec<String>, String> + 'c;
 
 /// A configuration without any problem, and what deserves a warning.
 #[derive(Debug, Clone)]
@@ -137,9 +138,19 @@ impl Config {
 /// # Errors
 ///
 /// Every problem that was found.
-pub fn load(path: &Path, environment: &Environment, check: &TermCheck) -> Result<Loaded, Problems> {
+pub fn load(path: &Path, environment: &Environment, check: &TermCheck<'_>) -> Result<Loaded, Problems> {
     let sink = Sink::default();
-    let config = read(path, environment, check, &sink);
+    // Many people ask for the same, so each term is judged once.
+    let judged: RefCell<HashMap<Term, Result<Vec<String>, String>>> = RefCell::default();
+    let check = |term: &Term| {
+        if let Some(judgement) = judged.borrow().get(term) {
+            return judgement.clone();
+        }
+        let judgement = check(term);
+        judged.borrow_mut().insert(term.clone(), judgement.clone());
+        judgement
+    };
+    let config = read(path, environment, &check, &sink);
     let warnings = sink.into_result()?;
     match config {
         Some(config) => Ok(Loaded { config, warnings }),
@@ -157,12 +168,13 @@ pub fn state_dir_of(path: &Path, environment: &Environment) -> PathBuf {
     Base::of(&absolute, environment).state_dir(named.as_deref(), environment)
 }
 
-fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) -> Option<Config> {
+fn read(path: &Path, environment: &Environment, check: &TermCheck<'_>, sink: &Sink) -> Option<Config> {
     let main = source::Source::read(path, 0, sink)?;
     let main_table = main.parse(sink)?;
     let settings = RefCell::default();
     let reader = Reader {
         source: &main,
+        base: 0,
         sink,
         settings: Some(&settings),
     };
@@ -182,7 +194,14 @@ fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) 
     // Lists of people have no place among the settings.
     let lists = |source, table| {
         let settings = None;
-        Section::root(Reader { source, sink, settings }, table)
+        let base = 0;
+        let reader = Reader {
+            source,
+            base,
+            sink,
+            settings,
+        };
+        Section::root(reader, table)
     };
     let mut roots = vec![lists(&main, &main_table)];
     roots.extend(tables.iter().map(|(source, table)| lists(source, table)));
@@ -216,10 +235,13 @@ fn read(path: &Path, environment: &Environment, check: &TermCheck, sink: &Sink) 
         has_keywords: keywords_entry.is_some(),
         names: keyword.iter().map(|keyword| keyword.name.clone()).collect(),
         schedules: RefCell::default(),
+        keywords: RefCell::default(),
     };
     let keywords = terms::read_terms(&keywords, &reading);
     let People { subscribers, groups } = people::read_people(&roots, &reading);
-    let is_nobody_named = |root: &Section<'_>| root.get("subscriber").is_none() && root.get("group").is_none();
+    let is_nobody_named = |root: &Section<'_>| {
+        root.source().subscribers.is_empty() && root.get("subscriber").is_none() && root.get("group").is_none()
+    };
     // A file that could not be read may name everyone.
     if included.is_whole && tables.len() == included.files.len() && roots.iter().all(is_nobody_named) {
         let mend = "add a [[subscriber]] table with email and keywords";

@@ -1,6 +1,10 @@
 //! `[[keyword]]`, `[[subscriber]]` and `[[group]]`: who gets what.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -15,7 +19,7 @@ use super::{
     TermCheck,
     mailbox::{Mailbox, check_name},
     problems::{Place, Sink, nearest, quote},
-    section::{Entry, Section},
+    section::{Entry, Reader, Section},
     terms::{
         PHRASE_CHARS_MAX, QUERY_CHARS_MAX, check_term, checked, checked_text, read_categories, read_list, read_terms,
     },
@@ -41,7 +45,7 @@ pub struct Keyword {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interests {
     /// Plain phrases and names of `[[keyword]]` tables; `None`: those at the top of the file.
-    pub keywords: Option<Vec<String>>,
+    pub keywords: Option<Vec<Arc<str>>>,
     /// Phrases that keep a paper out.
     pub exclude: Vec<String>,
     /// Category patterns of which one must fit; none: any category.
@@ -67,8 +71,6 @@ pub struct Subscriber {
     pub mailbox: Mailbox,
     /// What they asked for.
     pub interests: Interests,
-    /// Where the table stands.
-    pub place: Place,
 }
 
 /// Several people who asked for the same.
@@ -78,14 +80,12 @@ pub struct Group {
     pub mailboxes: Vec<Mailbox>,
     /// What they asked for.
     pub interests: Interests,
-    /// Where the table stands.
-    pub place: Place,
 }
 
 /// Everything that reading people needs to know besides their tables.
 pub(super) struct Reading<'a> {
     pub(super) sink: &'a Sink,
-    pub(super) check: &'a TermCheck,
+    pub(super) check: &'a TermCheck<'a>,
     pub(super) schedule: &'a Schedule,
     /// Whether the top of the file names keywords for subscribers that name none.
     pub(super) has_keywords: bool,
@@ -93,9 +93,21 @@ pub(super) struct Reading<'a> {
     pub(super) names: Vec<String>,
     /// Schedules read before, by their text: many people have the same.
     pub(super) schedules: RefCell<HashMap<String, Schedule>>,
+    /// Keywords read before, for the same reason.
+    pub(super) keywords: RefCell<HashSet<Arc<str>>>,
 }
 
 impl Reading<'_> {
+    fn shared(&self, keyword: String) -> Arc<str> {
+        let mut known = self.keywords.borrow_mut();
+        if let Some(known) = known.get(keyword.as_str()) {
+            return Arc::clone(known);
+        }
+        let keyword: Arc<str> = keyword.into();
+        known.insert(Arc::clone(&keyword));
+        keyword
+    }
+
     fn schedule(&self, entry: &Entry<'_>, zone: Tz) -> Option<Schedule> {
         let text = entry.string()?;
         let known = self.schedules.borrow().get(&text).map(|known| known.with_zone(zone));
@@ -109,7 +121,7 @@ impl Reading<'_> {
 }
 
 /// Reads every `[[keyword]]` table of the files.
-pub(super) fn read_keywords(roots: &[Section<'_>], sink: &Sink, check: &TermCheck) -> Vec<Keyword> {
+pub(super) fn read_keywords(roots: &[Section<'_>], sink: &Sink, check: &TermCheck<'_>) -> Vec<Keyword> {
     let mut keywords = Vec::new();
     let mut seen: HashMap<String, Place> = HashMap::new();
     for table in roots.iter().flat_map(|root| root.tables("keyword")) {
@@ -137,7 +149,7 @@ pub(super) fn read_keywords(roots: &[Section<'_>], sink: &Sink, check: &TermChec
     keywords
 }
 
-fn read_keyword(table: Section<'_>, sink: &Sink, check: &TermCheck) -> Option<Keyword> {
+fn read_keyword(table: Section<'_>, sink: &Sink, check: &TermCheck<'_>) -> Option<Keyword> {
     let stemming = table.bool("stemming", false);
     let name_entry = table.get("name");
     let name = name_entry
@@ -209,7 +221,7 @@ pub(super) fn read_people(roots: &[Section<'_>], reading: &Reading<'_>) -> Peopl
     let mut people = People::default();
     let mut identities = Identities::default();
     for root in roots {
-        for table in root.tables("subscriber") {
+        let mut read = |table: Section<'_>| {
             let place = table.place().clone();
             if let Some(subscriber) = read_subscriber(table, reading) {
                 let id = subscriber.id.as_deref();
@@ -217,10 +229,26 @@ pub(super) fn read_people(roots: &[Section<'_>], reading: &Reading<'_>) -> Peopl
                     people.subscribers.push(subscriber);
                 }
             }
+        };
+        root.tables("subscriber").into_iter().for_each(&mut read);
+        let source = root.source();
+        for range in &source.subscribers {
+            let Some(parsed) = source.parse_subscriber(range, reading.sink) else {
+                continue;
+            };
+            let reader = Reader {
+                source,
+                base: range.start,
+                sink: reading.sink,
+                settings: None,
+            };
+            Section::root(reader, &parsed)
+                .tables("subscriber")
+                .into_iter()
+                .for_each(&mut read);
         }
         for table in root.tables("group") {
             let emails = table.get("emails").map(|entry| entry.strings());
-            let place = table.place().clone();
             let mut mailboxes = Vec::new();
             for (text, place) in emails.iter().flatten() {
                 let mailbox = checked(Mailbox::parse(text), place, reading.sink);
@@ -238,11 +266,7 @@ pub(super) fn read_people(roots: &[Section<'_>], reading: &Reading<'_>) -> Peopl
                 "id" | "name" => Some("a person with an id or a name needs a [[subscriber]] table".to_owned()),
                 _ => None,
             });
-            people.groups.push(Group {
-                mailboxes,
-                interests,
-                place,
-            });
+            people.groups.push(Group { mailboxes, interests });
         }
     }
     people
@@ -250,7 +274,6 @@ pub(super) fn read_people(roots: &[Section<'_>], reading: &Reading<'_>) -> Peopl
 
 fn read_subscriber(table: Section<'_>, reading: &Reading<'_>) -> Option<Subscriber> {
     let sink = reading.sink;
-    let place = table.place().clone();
     let email = table.get("email");
     if email.is_none() {
         sink.refuse(
@@ -282,12 +305,7 @@ fn read_subscriber(table: Section<'_>, reading: &Reading<'_>) -> Option<Subscrib
         }
         mailbox.name = Some(name);
     }
-    Some(Subscriber {
-        id,
-        mailbox,
-        interests,
-        place,
-    })
+    Some(Subscriber { id, mailbox, interests })
 }
 
 fn read_interests(table: &Section<'_>, reading: &Reading<'_>) -> Interests {
@@ -321,6 +339,7 @@ fn read_interests(table: &Section<'_>, reading: &Reading<'_>) -> Interests {
     let schedule = schedule_entry.and_then(|entry| reading.schedule(&entry, zone));
     let schedule = schedule.unwrap_or_else(|| reading.schedule.with_zone(zone));
     let exclude = table.strings("exclude").unwrap_or_default();
+    let keywords = keywords.map(|texts| texts.into_iter().map(|text| reading.shared(text)).collect());
     Interests {
         keywords,
         exclude: read_list(&exclude, sink, reading.check, Term::phrase),
@@ -385,7 +404,7 @@ fn moment(datetime: &Datetime, zone: Tz) -> Option<DateTime<Utc>> {
 
 /// Who was seen where, by address and by id; capitals do not tell people apart.
 #[derive(Default)]
-struct Identities(HashMap<String, Place>);
+struct Identities(HashMap<String, (Arc<str>, usize)>);
 
 impl Identities {
     /// Remembers the person, or reports that they were there before.
@@ -393,8 +412,8 @@ impl Identities {
         let mut keys = vec![mailbox.key()];
         keys.extend(id.map(str::to_lowercase));
         keys.dedup();
-        if let Some((key, first)) = keys.iter().find_map(|key| Some((key, self.0.get(key)?))) {
-            let what = format!("{} is already subscribed at {}:{}", quote(key), first.file, first.line);
+        if let Some((key, (file, line))) = keys.iter().find_map(|key| Some((key, self.0.get(key)?))) {
+            let what = format!("{} is already subscribed at {file}:{line}", quote(key));
             sink.refuse(
                 place,
                 what,
@@ -403,7 +422,7 @@ impl Identities {
             return false;
         }
         for key in keys {
-            self.0.insert(key, place.clone());
+            self.0.insert(key, (Arc::clone(&place.file), place.line));
         }
         true
     }

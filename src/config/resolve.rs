@@ -1,9 +1,14 @@
 //! The people of a configuration with everything filled in: groups taken apart, names of keywords replaced.
 
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
 use chrono::{DateTime, Utc};
 
 use crate::{
-    model::{Definition, SubscriberId, Term},
+    model::{Definition, SharedKeyword, SubscriberId, Term},
     schedule::Schedule,
 };
 
@@ -27,40 +32,74 @@ pub struct Resolved {
     /// Whether categories other than the primary one count.
     pub cross_lists: bool,
     /// What to look for, each with the heading of its section; never empty.
-    pub keywords: Vec<(String, Definition)>,
+    pub keywords: Vec<SharedKeyword>,
+}
+
+impl Resolved {
+    /// What to look for, each with the heading of its section.
+    pub fn keywords(&self) -> impl Iterator<Item = &(String, Definition)> {
+        self.keywords.iter().map(|wanted| &**wanted)
+    }
 }
 
 impl Config {
     /// Everyone who is configured, in the order of the files, subscribers before groups.
     pub fn subscribers(&self) -> Vec<Resolved> {
+        let mut known = HashSet::new();
         let subscribers = self.subscriber.iter().map(|subscriber| {
             let id = subscriber.id.as_deref();
-            self.resolve(&subscriber.mailbox, id, &subscriber.interests)
+            (&subscriber.mailbox, id, &subscriber.interests)
         });
         let members = self.group.iter().flat_map(|group| {
-            let resolve = |mailbox| self.resolve(mailbox, None, &group.interests);
-            group.mailboxes.iter().map(resolve)
+            let mailboxes = group.mailboxes.iter();
+            mailboxes.map(|mailbox| (mailbox, None, &group.interests))
         });
-        subscribers.chain(members).collect()
+        subscribers
+            .chain(members)
+            .map(|(mailbox, id, interests)| self.resolve(mailbox, id, interests, &mut known))
+            .collect()
+    }
+
+    fn keywords_of<'c>(&'c self, interests: &'c Interests) -> Vec<&'c str> {
+        match &interests.keywords {
+            Some(own) => own.iter().map(AsRef::as_ref).collect(),
+            None => self.keywords.iter().map(String::as_str).collect(),
+        }
     }
 
     /// The `[[keyword]]` tables with the number of people who refer to each.
     pub fn named_keywords(&self) -> Vec<(&str, usize)> {
-        let people = self.subscribers();
+        if self.keyword.is_empty() {
+            return Vec::new();
+        }
+        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        let members = self.group.iter().map(|group| (&group.interests, group.mailboxes.len()));
+        let subscribers = self.subscriber.iter().map(|subscriber| (&subscriber.interests, 1));
+        for (interests, n_people) in subscribers.chain(members) {
+            let authors = interests.authors.iter().map(String::as_str);
+            let names: BTreeSet<&str> = self.keywords_of(interests).into_iter().chain(authors).collect();
+            for name in names {
+                *numbers.entry(name).or_default() += n_people;
+            }
+        }
+        let n_people = |name: &str| numbers.get(name).copied().unwrap_or_default();
         self.keyword
             .iter()
-            .map(|keyword| {
-                let is_referred =
-                    |person: &&Resolved| person.keywords.iter().any(|(heading, _)| *heading == keyword.name);
-                (keyword.name.as_str(), people.iter().filter(is_referred).count())
-            })
+            .map(|keyword| (keyword.name.as_str(), n_people(&keyword.name)))
             .collect()
     }
 
-    fn resolve(&self, mailbox: &Mailbox, id: Option<&str>, interests: &Interests) -> Resolved {
+    /// One person; what they want is taken from `known` where somebody wants the same.
+    fn resolve(
+        &self,
+        mailbox: &Mailbox,
+        id: Option<&str>,
+        interests: &Interests,
+        known: &mut HashSet<SharedKeyword>,
+    ) -> Resolved {
         let cross_lists = interests.cross_lists.unwrap_or(self.digest.cross_lists);
-        let define = |text: &String| {
-            let named = self.keyword.iter().find(|keyword| keyword.name == *text);
+        let define = |text: &str| {
+            let named = self.keyword.iter().find(|keyword| keyword.name == text);
             let term = named.map_or_else(|| Term::phrase(text), |keyword| keyword.term.clone());
             let own = named.map_or(&[][..], |keyword| &keyword.categories);
             let mut categories: Vec<Vec<String>> = [own, &interests.categories]
@@ -81,10 +120,19 @@ impl Config {
                 cross_lists: cross_lists || categories.is_empty(),
                 categories,
             };
-            (text.clone(), definition)
+            (text.to_owned(), definition)
         };
         let follow = |author: &String| (author.clone(), Definition::unrestricted(Term::author(author)));
-        let keywords = interests.keywords.as_ref().unwrap_or(&self.keywords);
+        let keywords = self.keywords_of(interests).into_iter().map(define);
+        let wanted = keywords.chain(interests.authors.iter().map(follow));
+        let mut shared = |wanted: (String, Definition)| match known.get(&wanted) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let wanted = Arc::new(wanted);
+                known.insert(Arc::clone(&wanted));
+                wanted
+            }
+        };
         Resolved {
             id: SubscriberId(id.map_or_else(|| mailbox.key(), str::to_owned)),
             address: mailbox.address.clone(),
@@ -93,11 +141,7 @@ impl Config {
             paused_until: interests.paused_until,
             shared: interests.shared,
             cross_lists,
-            keywords: keywords
-                .iter()
-                .map(define)
-                .chain(interests.authors.iter().map(follow))
-                .collect(),
+            keywords: wanted.map(&mut shared).collect(),
         }
     }
 }

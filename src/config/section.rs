@@ -28,9 +28,17 @@ pub(super) struct Section<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source,
+    /// The offset in the source from which the parsed text counts.
+    pub(super) base: usize,
     pub(super) sink: &'a Sink,
     /// The effective settings by key, for `check` and for telling a reload's changes; `None` while lists are read.
     pub(super) settings: Option<&'a RefCell<BTreeMap<String, String>>>,
+}
+
+impl Reader<'_> {
+    fn place(&self, offset: usize, key: impl Into<String>) -> Place {
+        self.source.place(self.base + offset, key)
+    }
 }
 
 /// One configured value and where it stands.
@@ -47,7 +55,7 @@ impl<'a> Section<'a> {
         Self {
             reader,
             path: String::new(),
-            place: reader.source.place(0, ""),
+            place: reader.place(0, ""),
             table: Some(table),
             asked: RefCell::default(),
         }
@@ -71,6 +79,11 @@ impl<'a> Section<'a> {
         self.reader.sink
     }
 
+    /// The file that it stands in.
+    pub(super) fn source(&self) -> &'a Source {
+        self.reader.source
+    }
+
     /// Whether the file has this table.
     pub(super) fn is_present(&self) -> bool {
         self.table.is_some()
@@ -86,7 +99,7 @@ impl<'a> Section<'a> {
     fn entry(&self, offset: usize, key: &str, value: &'a Spanned<DeValue<'a>>) -> Entry<'a> {
         Entry {
             reader: self.reader,
-            place: self.reader.source.place(offset, self.full(key)),
+            place: self.reader.place(offset, self.full(key)),
             value: value.get_ref(),
         }
     }
@@ -424,7 +437,7 @@ impl<'a> Entry<'a> {
                 .filter_map(|element| {
                     let element = Entry {
                         reader: self.reader,
-                        place: self.reader.source.place(element.span().start, self.place.key.clone()),
+                        place: self.reader.place(element.span().start, self.place.key.clone()),
                         value: element.get_ref(),
                     };
                     element.string().map(|text| (text, element.place))
@@ -447,7 +460,7 @@ impl<'a> Entry<'a> {
             .iter()
             .filter_map(|element| {
                 let element_entry = Entry {
-                    place: self.reader.source.place(element.span().start, self.place.key.clone()),
+                    place: self.reader.place(element.span().start, self.place.key.clone()),
                     value: element.get_ref(),
                     reader: Reader {
                         settings: None,

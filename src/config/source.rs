@@ -1,10 +1,13 @@
 //! One configuration file: its text, its encoding, and syntax errors that quote no secret.
 
-use std::{fs, io::Read, path::Path, sync::Arc};
+use std::{fs, io::Read, ops::Range, path::Path, sync::Arc};
 
 use toml::de::DeTable;
 
-use super::problems::{Place, Problem, Sink, nearest};
+use super::{
+    cut,
+    problems::{Place, Problem, Sink, nearest},
+};
 
 /// The largest file that is read, in bytes: some 100,000 subscribers.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -20,6 +23,10 @@ pub(super) struct Source {
     pub(super) text: String,
     /// The offset at which each line begins.
     line_starts: Vec<usize>,
+    /// Where the `[[subscriber]]` tables stand.
+    pub(super) subscribers: Vec<Range<usize>>,
+    /// The text without them.
+    rest: String,
 }
 
 impl Source {
@@ -58,11 +65,14 @@ impl Source {
     fn new(file: Arc<str>, rank: usize, text: String) -> Self {
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(i, _)| i + 1)).collect();
+        let subscribers = cut::subscriber_tables(&text);
         Self {
             rank,
             file,
+            rest: cut::without(&text, &subscribers),
             text,
             line_starts,
+            subscribers,
         }
     }
 
@@ -89,16 +99,25 @@ impl Source {
         }
     }
 
-    /// The parsed file; the first syntax error goes to the sink and gives `None`.
+    /// The parsed file without its `[[subscriber]]` tables; the first syntax error goes to the sink and gives `None`.
     pub(super) fn parse(&self, sink: &Sink) -> Option<DeTable<'_>> {
-        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        self.parse_text(&self.rest, 0, sink)
+    }
+
+    /// One of [`Source::subscribers`], parsed, with offsets that count from its beginning.
+    pub(super) fn parse_subscriber(&self, range: &Range<usize>, sink: &Sink) -> Option<DeTable<'_>> {
+        self.parse_text(self.text.get(range.clone())?, range.start, sink)
+    }
+
+    fn parse_text<'t>(&self, text: &'t str, base: usize, sink: &Sink) -> Option<DeTable<'t>> {
+        let (table, errors) = DeTable::parse_recoverable(text);
         let first = errors
             .into_iter()
             .min_by_key(|error| error.span().map_or(usize::MAX, |span| span.start));
         match first {
             None => Some(table.into_inner()),
             Some(error) => {
-                sink.push(self.syntax_problem(&error));
+                sink.push(self.syntax_problem(&error, base));
                 None
             }
         }
@@ -113,8 +132,8 @@ impl Source {
         })
     }
 
-    fn syntax_problem(&self, error: &toml::de::Error) -> Problem {
-        let offset = error.span().map_or(self.text.len(), |span| span.start);
+    fn syntax_problem(&self, error: &toml::de::Error, base: usize) -> Problem {
+        let offset = error.span().map_or(self.text.len(), |span| base + span.start);
         let place = self.place(offset, "");
         let start = self.line_starts.get(place.line.saturating_sub(1)).copied().unwrap_or(0);
         let line = self.text[start..].lines().next().unwrap_or_default();

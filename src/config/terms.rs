@@ -61,7 +61,7 @@ fn near_miss<'n>(text: &str, names: &[&'n str]) -> Option<&'n str> {
 pub(super) fn read_list(
     texts: &[(String, Place)],
     sink: &Sink,
-    check: &TermCheck,
+    check: &TermCheck<'_>,
     term: impl Fn(String) -> Term,
 ) -> Vec<String> {
     let mut list = Vec::new();
@@ -117,7 +117,7 @@ pub(super) fn checked_text(text: &str, place: &Place, chars_max: usize, sink: &S
 }
 
 /// Asks the plugged-in check about the term; whether it can be used.
-pub(super) fn check_term(term: &Term, place: &Place, sink: &Sink, check: &TermCheck) -> bool {
+pub(super) fn check_term(term: &Term, place: &Place, sink: &Sink, check: &TermCheck<'_>) -> bool {
     match check(term) {
         Err(what) => {
             sink.refuse(place, what, "");

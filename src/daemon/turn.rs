@@ -246,8 +246,7 @@ fn n_incomplete(app: &App, id: &SubscriberId, fetch: &admin::Fetch) -> usize {
     app.roster.get(id).map_or(0, |person| {
         let is_incomplete = |definition: &Definition| fetch.recorded.incomplete.contains_key(&definition.term);
         person
-            .keywords
-            .iter()
+            .keywords()
             .filter(|(_, definition)| is_incomplete(definition))
             .count()
     })

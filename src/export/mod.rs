@@ -124,7 +124,7 @@ pub async fn search<S: BuildHasher>(
 ) -> Result<Page, StoreError> {
     let mut headings: Vec<(&str, BTreeSet<&Definition>)> = Vec::new();
     let mut positions: HashMap<&str, usize> = HashMap::new();
-    let keywords = roster.people().iter().flat_map(|person| &person.keywords);
+    let keywords = roster.people().iter().flat_map(|person| person.keywords());
     for (heading, definition) in
         keywords.filter(|(heading, _)| wanted.keyword.as_ref().is_none_or(|wanted| wanted == heading))
     {
@@ -259,7 +259,7 @@ mod tests {
             shared: false,
             keywords: keywords
                 .iter()
-                .map(|(heading, definition)| ((*heading).to_owned(), definition.clone()))
+                .map(|(heading, definition)| ((*heading).to_owned(), definition.clone()).into())
                 .collect(),
         }
     }

@@ -175,7 +175,7 @@ fn record(app: &App, page: &export::Page, is_overview: bool) -> (DigestRecord, P
 
 /// What is marked in a section's papers.
 fn term(app: &App, section: &Section) -> Term {
-    let mut keywords = app.roster.people().iter().flat_map(|person| &person.keywords);
+    let mut keywords = app.roster.people().iter().flat_map(|person| person.keywords());
     keywords.find(|(heading, _)| *heading == section.keyword).map_or_else(
         || Term::phrase(section.keyword.as_str()),
         |(_, definition)| definition.term.clone(),
@@ -184,7 +184,7 @@ fn term(app: &App, section: &Section) -> Term {
 
 /// Every keyword once, in the order of the alphabet.
 fn keywords(app: &App) -> BTreeSet<&str> {
-    let all = app.roster.people().iter().flat_map(|person| &person.keywords);
+    let all = app.roster.people().iter().flat_map(|person| person.keywords());
     all.map(|(heading, _)| heading.as_str()).collect()
 }
 

@@ -5,7 +5,7 @@
 //! identifiers alone: it is in none of these states, and it lies above the floor of a keyword that
 //! matches it. Every move is a pure change of one value, which the store writes whole.
 
-use std::collections::BTreeMap;
+use std::{borrow::Borrow, collections::BTreeMap};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -167,13 +167,13 @@ impl SubscriberState {
     /// A keyword seen for the first time, or again after it was gone, counts from `now`. A keyword whose
     /// definition changed keeps its former wordings with their floors, and what only the new wording
     /// matches counts from `now`. Returns whether anything changed.
-    pub fn configure(&mut self, keywords: &[(String, Definition)], now: DateTime<Utc>) -> bool {
-        let before = self.clone();
+    pub fn configure<W: Borrow<(String, Definition)>>(&mut self, keywords: &[W], now: DateTime<Utc>) -> bool {
+        let before = (self.absent, self.pairs.clone());
         let returned = std::mem::take(&mut self.absent);
         for pair in &mut self.pairs {
-            pair.absent |= returned || !keywords.iter().any(|(keyword, _)| *keyword == pair.keyword);
+            pair.absent |= returned || !keywords.iter().any(|wanted| wanted.borrow().0 == pair.keyword);
         }
-        for (keyword, definition) in keywords {
+        for (keyword, definition) in keywords.iter().map(Borrow::borrow) {
             let fresh = || Generation {
                 definition: definition.clone(),
                 since: now,
@@ -204,7 +204,7 @@ impl SubscriberState {
                 },
             }
         }
-        *self != before
+        (self.absent, &self.pairs) != (before.0, &before.1)
     }
 
     /// Marks the subscriber as no longer configured. Deletes nothing. Returns whether that is a change.

@@ -25,5 +25,5 @@ pub use paper::{Author, Paper};
 pub use relay::{RelayFailure, RelayTrouble};
 pub use silence::Silence;
 pub use slot::{Slot, WorkerId};
-pub use subscriber::{Definition, SubscriberId, Term, TermKind};
+pub use subscriber::{Definition, SharedKeyword, SubscriberId, Term, TermKind};
 pub use suppression::{Suppression, SuppressionReason};

@@ -1,6 +1,6 @@
 //! Who subscribes, and what exactly one keyword of theirs means.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,9 @@ pub struct Definition {
     /// Whether categories other than the primary one count.
     pub cross_lists: bool,
 }
+
+/// A keyword as somebody wants it: the heading of its section and what to look for. All who want the same share it.
+pub type SharedKeyword = Arc<(String, Definition)>;
 
 impl Definition {
     /// A keyword without any restriction.

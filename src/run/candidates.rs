@@ -145,14 +145,14 @@ pub(super) async fn replacements(
 /// The person's keywords that accept a paper, by their place.
 fn accepting(person: &Person, reading: &Reading<'_>) -> Vec<u16> {
     (0_u16..)
-        .zip(&person.keywords)
+        .zip(person.keywords())
         .filter(|(_, (_, definition))| reading.accepts(definition))
         .map(|(index, _)| index)
         .collect()
 }
 
 fn in_title(person: &Person, reading: &Reading<'_>) -> bool {
-    person.keywords.iter().any(|(_, definition)| {
+    person.keywords().any(|(_, definition)| {
         reading
             .found(&definition.term)
             .is_some_and(|found| !found.title.is_empty())

@@ -235,8 +235,7 @@ impl Desk<'_> {
         }
         let pending: Vec<digest::Pending<'_>> = candidates.iter().map(Candidate::as_pending).collect();
         let keywords: Vec<_> = person
-            .keywords
-            .iter()
+            .keywords()
             .map(|(heading, definition)| (heading.clone(), definition.term.clone()))
             .collect();
         let draft = digest::assemble(&digest::Input {
@@ -414,8 +413,7 @@ fn coverage(
     now: DateTime<Utc>,
 ) -> CoverageNote {
     let incomplete: Vec<IncompleteKeyword> = person
-        .keywords
-        .iter()
+        .keywords()
         .filter_map(|(heading, definition)| {
             let (since, why) = recorded.incomplete.get(&definition.term)?;
             Some(IncompleteKeyword {

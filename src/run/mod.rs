@@ -180,7 +180,7 @@ pub async fn assemble_and_enqueue(
 /// term agree on them.
 pub fn searches(roster: &Roster) -> Vec<Search> {
     let mut by_term: HashMap<&Term, Search> = HashMap::new();
-    for (heading, definition) in roster.people().iter().flat_map(|person| &person.keywords) {
+    for (heading, definition) in roster.people().iter().flat_map(|person| person.keywords()) {
         let search = by_term.entry(&definition.term).or_insert_with(|| Search {
             term: definition.term.clone(),
             categories: definition.categories.clone(),

@@ -203,7 +203,7 @@ async fn a_changed_template_shows_in_the_next_preview_and_a_broken_one_does_not_
 /// All keywords of all subscribers, as a run looks them up.
 fn definitions(app: &App) -> Vec<Definition> {
     let people = app.roster.people().iter();
-    let keywords = people.flat_map(|person| &person.keywords);
+    let keywords = people.flat_map(|person| person.keywords());
     keywords.map(|(_, definition)| definition.clone()).collect()
 }
 
