@@ -7,10 +7,11 @@ use chrono::TimeDelta;
 use super::{PreviewFormat, Reply, person};
 use crate::{
     app::{App, AppError},
+    arxiv::calendar,
     matching::Lexicon,
     model::{Definition, SubscriberState, Welcome},
     roster::Person,
-    run::{self, Recorded, Report},
+    run::{self, Covered, Recorded, Report},
     store::{self, Batch, Store, Versioned, memory::MemoryStore},
 };
 
@@ -44,17 +45,20 @@ pub(super) async fn command(
         ..app.run.clone()
     };
     let definitions = person.keywords().map(|(_, definition)| definition.clone()).collect();
+    // As if everything that arXiv can have shown by now had been fetched.
+    let covered = Covered {
+        latest: Some(calendar::latest_expected(app.clock.now())),
+        ..Covered::default()
+    };
     let recorded = Recorded {
         definitions,
+        covered,
         ..Recorded::default()
     };
     if let Some(days) = days {
         pretend_pending(&*copy, person, days, welcome, app.clock.now()).await?;
     }
-    let mut report = Report {
-        current: true,
-        ..Report::default()
-    };
+    let mut report = Report::default();
     let enqueued = run::assemble_and_enqueue(
         &ctx,
         &app.roster,

@@ -110,7 +110,7 @@ pub fn is_deferred(evening: NaiveDate) -> bool {
 
 impl Announcement {
     /// The announcement of an evening; the caller has chosen one that has one.
-    fn of(evening: NaiveDate) -> Self {
+    pub fn of(evening: NaiveDate) -> Self {
         Self {
             evening,
             at: eastern(evening, ANNOUNCED),

@@ -39,7 +39,8 @@ pub use self::{
 };
 use crate::{
     arxiv::{
-        Rejected, calendar,
+        Rejected,
+        calendar::{self, Announcement},
         completeness::{self, Sighting},
     },
     model::{ArxivId, IncompleteKeyword, KeywordCoverage, Paper, Term},
@@ -152,7 +153,9 @@ pub struct Fetched {
     /// Whether arXiv's index shows the latest announcement that can be expected.
     pub is_current: bool,
     /// The latest announcement that the index surely showed.
-    pub announcement: Option<NaiveDate>,
+    pub announcement: Option<Announcement>,
+    /// The one that was the latest before this fetch.
+    pub announced_before: Option<Announcement>,
     /// The moment of the earliest of the complete fetches before this one.
     pub previous_complete: Option<DateTime<Utc>>,
     /// How many requests were made.
@@ -271,12 +274,13 @@ impl Fetched {
     /// Whether the newest papers of a busy category show the announcement that can be expected. It fails nothing.
     fn judge_freshness(&mut self, papers: &[Paper], last: Option<&Sighting>, now: DateTime<Utc>) {
         let expected = calendar::latest_expected(now);
-        self.announcement = last.map(|sighting| sighting.evening);
+        self.announced_before = last.map(|sighting| Announcement::of(sighting.evening));
+        self.announcement = self.announced_before;
         self.newest = papers.iter().map(|paper| paper.id.clone()).max();
         self.is_current = completeness::fresh(papers, last, &expected);
         self.sighting = completeness::sighting(papers, last, &expected);
         if self.is_current {
-            self.announcement = Some(expected.evening);
+            self.announcement = self.announcement.max(Some(expected));
         } else {
             tracing::warn!(expected = %expected.evening, "arXiv does not show the latest announcement yet");
         }

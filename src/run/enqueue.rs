@@ -84,7 +84,6 @@ pub(super) async fn enqueue(
         suppressed: &suppressed,
         shelf: Shelf::new(&*ctx.store, lexicon),
         recorded,
-        is_current: report.current,
     };
     let mut enqueued = Vec::new();
     for chunk in people.chunks(CHUNK) {
@@ -109,7 +108,6 @@ struct Desk<'r> {
     suppressed: &'r HashMap<String, Suppression>,
     shelf: Shelf<'r>,
     recorded: &'r Recorded,
-    is_current: bool,
 }
 
 /// What became of some people's papers.
@@ -281,7 +279,7 @@ impl Desk<'_> {
             zone: person.schedule.zone().name().to_owned(),
             keywords,
             sections: draft.sections,
-            coverage: coverage(person, state, self.recorded, tally, self.is_current, now),
+            coverage: coverage(person, state, self.recorded, tally, now),
             shared: person.shared,
         };
         let texts = candidates
@@ -409,7 +407,6 @@ fn coverage(
     state: &SubscriberState,
     recorded: &Recorded,
     tally: super::Tally,
-    is_current: bool,
     now: DateTime<Utc>,
 ) -> CoverageNote {
     let incomplete: Vec<IncompleteKeyword> = person
@@ -423,15 +420,18 @@ fn coverage(
             })
         })
         .collect();
-    let shown = super::shown(now, is_current);
+    let covered = &recorded.covered;
+    let is_current = covered.is_current(now);
+    let announcement = covered.latest.map(|latest| latest.evening);
     // Silence and announcements are counted from the last mail, since that is what the reader knows of.
     let heard = state.latest_enqueued.max(configured_since(state)).unwrap_or(now);
-    let announced_from = state.latest_enqueued.and_then(|since| {
-        let first = super::shown_since(since, shown).first()?.evening;
-        (first < shown.evening).then_some(first)
+    let announced_from = state.latest_enqueued.and_then(|told| {
+        let first = covered.announcements_since(covered.news_since(told)).first()?.evening;
+        (Some(first) < announcement).then_some(first)
     });
+    let heard = covered.news_since(heard);
     CoverageNote {
-        announcement: Some(shown.evening),
+        announcement,
         announced_from,
         silence: (tally.n_new == 0).then(|| calendar::silence(heard, now, is_current, incomplete.is_empty())),
         current: is_current,

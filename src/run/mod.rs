@@ -89,6 +89,48 @@ pub struct Recorded {
     pub tallies: HashMap<SubscriberId, Tally>,
     /// Terms whose last answer was not complete: since when, and why.
     pub incomplete: HashMap<Term, (DateTime<Utc>, String)>,
+    /// What it showed of arXiv's announcements.
+    pub covered: Covered,
+}
+
+/// Which announcements a fetch covers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Covered {
+    /// When the fetch was made.
+    pub at: Option<DateTime<Utc>>,
+    /// The latest announcement that arXiv has surely shown by then; `None` while none has been seen.
+    pub latest: Option<Announcement>,
+    /// The one that was the latest before it.
+    pub before: Option<Announcement>,
+}
+
+impl Covered {
+    /// Whether that is what arXiv must show by `now`.
+    fn is_current(&self, now: DateTime<Utc>) -> bool {
+        self.latest
+            .is_some_and(|latest| latest >= calendar::latest_expected(now))
+    }
+
+    /// From when on announcements are news to who was last told at `told`: what arXiv did not show then is still to be told.
+    fn news_since(&self, told: DateTime<Utc>) -> DateTime<Utc> {
+        let is_of_this_fetch = self.at.is_some_and(|at| at <= told);
+        match self.before {
+            Some(before) if !is_of_this_fetch => told.min(before.visible_from()),
+            _ => told,
+        }
+    }
+
+    /// The announcements that arXiv began to show after `since`; at most the last month's.
+    fn announcements_since(&self, since: DateTime<Utc>) -> Vec<Announcement> {
+        let mut announcements: Vec<Announcement> =
+            std::iter::successors(self.latest, |announcement| Some(announcement.previous()))
+                .take(ANNOUNCEMENTS_MAX)
+                .take_while(|announcement| announcement.visible_from() > since)
+                .filter(|announcement| !calendar::is_deferred(announcement.evening))
+                .collect();
+        announcements.reverse();
+        announcements
+    }
 }
 
 /// Fetches every search of the roster and records what matches.
@@ -131,8 +173,14 @@ pub async fn fetch_and_record(ctx: &Context, roster: &Roster, report: &mut Repor
     let tallies = record::record(ctx, roster, &sought, &fetched, &floors, now, report).await?;
     ctx.fetcher.remember(&*ctx.store, &fetched, now).await?;
     report.keywords = searches.iter().map(|search| search.keywords.len()).sum();
-    account(report, &fetched, now);
+    let covered = Covered {
+        at: Some(now),
+        latest: fetched.announcement,
+        before: fetched.announced_before,
+    };
+    account(report, &fetched, covered, now);
     Ok(Recorded {
+        covered,
         definitions: synchronised.definitions,
         tallies,
         incomplete: fetched.incomplete_terms(),
@@ -196,7 +244,7 @@ pub fn searches(roster: &Roster) -> Vec<Search> {
     searches
 }
 
-fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
+fn account(report: &mut Report, fetched: &Fetched, covered: Covered, now: DateTime<Utc>) {
     report.rejected += fetched.rejected.len();
     report.fetched += fetched.papers.len() + fetched.rejected.len();
     report.current = fetched.is_current;
@@ -204,32 +252,16 @@ fn account(report: &mut Report, fetched: &Fetched, now: DateTime<Utc>) {
     report.incomplete = fetched.incomplete();
     report.reconciliation.clone_from(&fetched.reconciliation);
     report.deep.clone_from(&fetched.deep);
-    let shown = shown(now, fetched.is_current);
-    report.announcements = fetched
-        .previous_complete
-        .map_or_else(|| vec![shown], |since| shown_since(since, shown))
+    let since = fetched.previous_complete.map(|at| covered.news_since(at));
+    report.announcements = since
+        .map_or_else(
+            || covered.latest.into_iter().collect(),
+            |since| covered.announcements_since(since),
+        )
         .into_iter()
         .map(|announcement| announcement.evening)
         .collect();
-    let since = fetched.previous_complete.unwrap_or(DateTime::UNIX_EPOCH);
+    let since = since.unwrap_or(DateTime::UNIX_EPOCH);
     report.silence =
         (report.matched == 0).then(|| calendar::silence(since, now, fetched.is_current, report.incomplete.is_empty()));
-}
-
-/// The latest announcement that a fetch covers.
-fn shown(now: DateTime<Utc>, is_current: bool) -> Announcement {
-    let expected = calendar::latest_expected(now);
-    if is_current { expected } else { expected.previous() }
-}
-
-/// The announcements that arXiv began to show after `since`, up to and with `latest`; at most the last month's.
-fn shown_since(since: DateTime<Utc>, latest: Announcement) -> Vec<Announcement> {
-    let mut announcements: Vec<Announcement> =
-        std::iter::successors(Some(latest), |announcement| Some(announcement.previous()))
-            .take(ANNOUNCEMENTS_MAX)
-            .take_while(|announcement| announcement.visible_from() > since)
-            .filter(|announcement| !calendar::is_deferred(announcement.evening))
-            .collect();
-    announcements.reverse();
-    announcements
 }

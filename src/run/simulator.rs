@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Recorded, Report, enqueue, floors::Floors, record};
+use super::{Context, Covered, Recorded, Report, enqueue, floors::Floors, record};
 use crate::{
     app::{self, App},
     clock::{Clock, ManualClock},
@@ -533,6 +533,7 @@ async fn day(world: &World, stage: &App, day: i64, is_faulty: bool) -> Result<()
         definitions: synchronised.definitions,
         tallies,
         incomplete: HashMap::new(),
+        covered: Covered::default(),
     };
     enqueue::enqueue(&run, roster, &people, &lexicon, &recorded, &mut report).await?;
     for _ in 0..4 {

@@ -133,6 +133,58 @@ async fn each_silence_says_which_it_is() {
     .await;
 }
 
+/// CASES 36. What arXiv's index has shown it has shown: that a later look at it brings nothing unsays no announcement.
+#[tokio::test]
+async fn an_announcement_that_was_seen_stays_so_when_a_later_look_fails() {
+    let mut app = ana_reads(&[GNN]).await;
+    assert!(app.run_on("2026-02-11").await.current);
+    app.arxiv.answers(|asked| {
+        if asked.is_canary() {
+            status(404)
+        } else {
+            Answer::Ordinary
+        }
+    });
+    let tuesdays = app.announce("2026-02-10", graphs(1));
+    assert!(app.run_on("2026-02-11T14:00:00Z").await.current);
+    let mails = app.new_mails();
+    assert_eq!(mails[0].papers(), tuesdays);
+    let flat = mails[0].text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("Announcement of Tue 10 Feb; 1 of 1 keyword"), "{flat}");
+    // Those of the next days nobody has seen, whatever the searches bring.
+    for (evening, morning) in [("2026-02-11", "2026-02-12"), ("2026-02-12", "2026-02-13")] {
+        app.announce(evening, graphs(1));
+        let report = app.run_on(morning).await;
+        assert!(!report.current && report.announcements.is_empty(), "{report:?}");
+        let mails = app.new_mails();
+        let flat = mails[0].text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            flat.contains("Announcement of Tue 10 Feb, a later one has not been seen yet"),
+            "{morning}: {flat}"
+        );
+    }
+    // With the next look all of them have been seen, also by a mail that has nothing new.
+    app.arxiv.is_well();
+    app.reconfigure(|setup| setup.digest("empty", "\"send\""));
+    let report = app.run_on("2026-02-13T14:00:00Z").await;
+    let evenings: Vec<String> = report.announcements.iter().map(ToString::to_string).collect();
+    assert_eq!(evenings, ["2026-02-11", "2026-02-12"]);
+    assert_eq!(report.silence, Some(Silence::NothingMatched));
+    let mails = app.new_mails();
+    let flat = mails[0].text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains("Announcements of Wed 11 Feb to Thu 12 Feb; 1 of 1"),
+        "{flat}"
+    );
+    assert!(flat.contains("all was fetched, and nothing new matched"), "{flat}");
+    // An hour later the reader knows of them.
+    app.run_on("2026-02-13T15:00:00Z").await;
+    let mails = app.new_mails();
+    let flat = mails[0].text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("Announcement of Thu 12 Feb; 1 of 1"), "{flat}");
+    assert!(flat.contains("no announcement since the last mail"), "{flat}");
+}
+
 /// CASES 60. A digest that stands for a week names its announcements, and counts as new all that the reader never had.
 #[tokio::test]
 async fn a_weekly_digest_covers_the_announcements_of_a_week() {
