@@ -284,18 +284,24 @@ fn retry_after(value: &str, date: Option<DateTime<Utc>>) -> Option<Duration> {
     (!delay.is_zero()).then(|| delay.min(RETRY_AFTER_MAX))
 }
 
-/// Follows redirections only to the same host, and never from https to http.
+/// Follows redirections as far as they lead on, some of them.
 fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let same = attempt.previous().last().is_some_and(|from| {
-        from.host() == attempt.url().host() && !(from.scheme() == "https" && attempt.url().scheme() != "https")
-    });
-    if !same {
+    let may_follow = attempt
+        .previous()
+        .last()
+        .is_some_and(|from| leads_on(from, attempt.url()));
+    if !may_follow {
         attempt.stop()
     } else if attempt.previous().len() > REDIRECTS_MAX {
         attempt.error("too many redirections")
     } else {
         attempt.follow()
     }
+}
+
+/// Whether a redirection is followed: only to the same host, and never from https to http.
+fn leads_on(from: &Url, to: &Url) -> bool {
+    from.host() == to.host() && !(from.scheme() == "https" && to.scheme() != "https")
 }
 
 /// The error with its causes in one line; reqwest's own text leaves the causes out.
@@ -355,6 +361,27 @@ mod tests {
         check("Tue, 10 Feb 2026 05:00:00 GMT", None);
         check("soon", None);
         check("99999999999", Some(24 * 3600));
+    }
+
+    #[test]
+    fn a_redirection_is_followed_only_on_the_same_host_and_not_out_of_https() {
+        let check = |from: &str, to: &str, expected: bool| {
+            let (from, to) = (Url::parse(from).unwrap(), Url::parse(to).unwrap());
+            assert_eq!(leads_on(&from, &to), expected, "{from} {to}");
+        };
+        check(
+            "http://export.arxiv.org/api",
+            "https://export.arxiv.org/api/query",
+            true,
+        );
+        check(
+            "https://export.arxiv.org/api",
+            "https://export.arxiv.org/api/query",
+            true,
+        );
+        check("https://export.arxiv.org/api", "http://export.arxiv.org/api", false);
+        check("https://export.arxiv.org/api", "https://arxiv.org/api", false);
+        check("http://export.arxiv.org/api", "https://arxiv.example.org/api", false);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::{Errand, Fetched, Fetcher, Search, asking::Failed, patience::Patience, reconcile::add_unknown};
+use super::{Errand, Fetched, Fetcher, Search, patience::Patience, reconcile::add_unknown};
 use crate::{
     arxiv::{
         calendar::{self, Announcement, Interface},
@@ -96,7 +96,7 @@ impl Fetcher {
                 Err(failed) => {
                     tracing::warn!(category, why = %failed, "a feed could not be read");
                     n_running += 1;
-                    if matches!(failed, Failed::Stopped(_)) || n_running >= FAILURES_MAX {
+                    if n_running >= FAILURES_MAX {
                         break;
                     }
                 }

@@ -123,7 +123,6 @@ impl Fetcher {
             .read_sets(&to_read, reading, errand, &mut book.value, &mut haul, patience)
             .await?;
         doubt_empty(&to_read, &begins, &haul, &mut book.value, now);
-        let is_whole = to_read.len() == ground.sets.len() && !ground.sets.iter().any(|set| owes(&book.value, set));
         let mut earlier = Vec::new();
         for (n, (search, (key, mut memory))) in searches.iter().zip(coverage).enumerate() {
             earlier.push(memory.value.last_complete);
@@ -154,7 +153,9 @@ impl Fetcher {
             }
             fetched.coverage.push((key, memory));
         }
-        let survey = is_whole.then(|| Survey {
+        // Floors are looked for from `since` on, and then every set is read.
+        let is_whole = !ground.sets.iter().any(|set| owes(&book.value, set));
+        let survey = since.filter(|_| is_whole).map(|_| Survey {
             from: begins.into_iter().max().unwrap_or(now.date_naive()),
             submitted: haul
                 .submitted
@@ -320,7 +321,7 @@ fn is_fresh(memory: Option<&SetMemory>, is_repeat: bool, now: DateTime<Utc>) -> 
 
 fn owes(book: &Book, set: &LeafSet) -> bool {
     book.get(&set.spec)
-        .is_none_or(|memory| memory.completed.is_none() || memory.incomplete_since.is_some())
+        .is_none_or(|memory| memory.incomplete_since.is_some())
 }
 
 /// Which of the sets is not complete and why, in words; `None` when all are.
@@ -362,6 +363,20 @@ mod tests {
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn of_several_lists_of_categories_the_one_with_the_fewest_sets_is_read() {
+        let search = Search {
+            term: crate::model::Term::phrase("DARTS"),
+            categories: [["cs.*"], ["cs.LG"], ["stat.*"]]
+                .map(|list| list.map(str::to_owned).to_vec())
+                .to_vec(),
+            keywords: BTreeSet::new(),
+        };
+        let ground = Ground::of(&[search], leafsets::all());
+        let read: Vec<&str> = ground.sets.iter().map(|set| set.category.as_str()).collect();
+        assert_eq!(read, ["cs.LG"]);
     }
 
     #[test]
