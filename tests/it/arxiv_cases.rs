@@ -674,6 +674,11 @@ async fn a_paper_that_was_held_for_months_comes_with_the_weekly_deep_window() {
         "2026-02-03",
         [paper("A graph neural network for molecules").submitted("2025-11-20T10:00:00Z")],
     );
+    // arXiv's search finds this by its stems, and nobody asked for it.
+    app.announce(
+        "2026-02-03",
+        [paper("Graphs neural network").submitted("2025-11-20T10:00:00Z")],
+    );
     for day in ["2026-02-04", "2026-02-08"] {
         let report = app.run_on(day).await;
         assert_eq!((report.deep, app.new_papers_of(ANA)), (None, vec![]), "{day}");
@@ -724,4 +729,62 @@ async fn a_keyword_that_arxivs_search_cannot_express_is_tried_among_all_papers()
         assert!(answer.contains(words), "{words:?} is not in {answer}");
     }
     assert!(!answer.contains(&ids[1]), "{answer}");
+}
+
+/// Not from the same host, though it would answer.
+#[tokio::test]
+async fn a_redirection_to_another_host_is_not_followed() {
+    let (mut app, _) = one_paper().await;
+    app.arxiv.answers(|asked| {
+        let target = asked.line.split(' ').nth(1).unwrap_or_default().to_owned();
+        if asked.is_search() && asked.host.starts_with("127.0.0.1") {
+            let elsewhere = asked.host.replace("127.0.0.1", "localhost");
+            return Answer::Status(
+                301,
+                vec![("Location", format!("http://{elsewhere}{target}"))],
+                String::new(),
+            );
+        }
+        Answer::Ordinary
+    });
+    let report = app.run_on("2026-02-10").await;
+    assert_eq!(incomplete(&report), ["graph neural network"]);
+    assert!(report.incomplete[0].why.contains("redirects elsewhere"), "{report:?}");
+    assert!(app.arxiv.log().iter().all(|asked| asked.host.starts_with("127.0.0.1")));
+}
+
+#[tokio::test]
+async fn an_answer_longer_than_allowed_is_not_read_and_not_asked_for_again() {
+    let mut app = ana_reads(&["graph neural network"]).await;
+    app.reconfigure(|setup| setup.arxiv("response_bytes_max", "\"64KiB\""));
+    app.announce("2026-02-09", many(200));
+    let report = app.run_on("2026-02-10").await;
+    assert_eq!(incomplete(&report), ["graph neural network"]);
+    assert!(
+        report.incomplete[0].why.contains("longer than response_bytes_max"),
+        "{report:?}"
+    );
+    let n_asked = app.arxiv.log().iter().filter(|asked| asked.is_search()).count();
+    assert_eq!(n_asked, 1);
+}
+
+#[tokio::test]
+async fn why_takes_no_other_paper_for_the_one_that_was_asked_for() {
+    let (mut app, _) = one_paper().await;
+    app.it_is("2026-02-10");
+    app.arxiv.answers(|_| {
+        let other = papers::Paper {
+            id: "2602.09999".to_owned(),
+            ..paper("Quite another paper").submitted("2026-02-08T10:00:00Z")
+        };
+        Answer::Body(papers::feed("", 1, 0, &[other], ""))
+    });
+    let program = app.build().await;
+    let why = Command::Why {
+        identifier: "2602.09998".to_owned(),
+        subscriber: None,
+        json: false,
+    };
+    let answer = paperround::admin::execute(&program, &why).await;
+    assert!(!answer.output.contains("Quite another paper"), "{}", answer.output);
 }

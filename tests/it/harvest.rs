@@ -9,7 +9,7 @@ use paperround::{
 };
 
 use crate::harness::{
-    interfaces::{Arxiv, argument, at, atom, list, nothing, oai, record},
+    interfaces::{Arxiv, argument, at, atom, feed, list, nothing, oai, record},
     service::Service,
 };
 
@@ -391,6 +391,49 @@ async fn a_keyword_that_arxivs_search_cannot_express_is_harvested() {
     }
 }
 
+/// The harvest is there for one keyword of one category; what it saw tells nothing about the others, whose search fails on
+/// the first day.
+#[tokio::test]
+async fn a_harvest_of_one_category_tells_no_floor_for_what_is_searched() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_down = Arc::new(Mutex::new(true));
+    let down = Arc::clone(&is_down);
+    let arxiv = Arxiv::start(Box::new(move |path, arguments| {
+        let paper = |number: u32| {
+            (
+                format!("2602.{number:05}"),
+                "DARTS".to_owned(),
+                at("2026-02-10T01:00:00Z"),
+            )
+        };
+        match (path, argument(arguments, "set")) {
+            ("/api/query", _) if argument(arguments, "search_query").contains("DARTS") => {
+                if *down.lock().expect("nothing panics") {
+                    return (503, String::new());
+                }
+                atom(&[paper(11)])
+            }
+            ("/api/query", _) => atom(&[paper(11), paper(12)]),
+            (_, "math:math:CO") => list(
+                &[record("2602.00012", "To be or not to be", "math.CO", "2026-02-10")],
+                "",
+                DAY,
+            ),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let keywords = "keywords = [\"question\", \"DARTS\"]\n[[keyword]]\nname = \"question\"\n\
+                    query = '\"to be or not to be\"'\ncategories = [\"math.CO\"]";
+    let service = Service::new(dir.path(), &arxiv.base, "query", keywords, NOW);
+    assert_eq!(service.fetch().await.incomplete.len(), 1);
+    assert_eq!(service.recorded().await, ["2602.00012"]);
+    *is_down.lock().expect("nothing panics") = false;
+    service.clock.set(at("2026-02-11T14:00:00Z"));
+    assert!(service.fetch().await.incomplete.is_empty());
+    assert_eq!(service.recorded().await, ["2602.00011", "2602.00012"]);
+}
+
 #[tokio::test]
 async fn what_cannot_be_served_is_incomplete_since_one_moment_and_told_once() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -440,25 +483,6 @@ async fn what_cannot_be_served_is_incomplete_since_one_moment_and_told_once() {
     assert!(state.knows(&"2602.00012".parse().expect("an identifier")));
 }
 
-/// A feed of papers on DARTS: identifier and type of announcement.
-fn feed(items: &[(&str, &str)]) -> (u16, String) {
-    let item = |(id, kind): &(&str, &str)| {
-        format!(
-            "<item><title>DARTS</title><link>https://arxiv.org/abs/{id}</link><description>arXiv:{id}v1 Announce Type: {kind}\n\
-             Abstract: A.</description><guid isPermaLink=\"false\">oai:arXiv.org:{id}v1</guid><category>cs.LG</category>\
-             <arxiv:announce_type>{kind}</arxiv:announce_type><dc:creator>Ana Bee</dc:creator></item>"
-        )
-    };
-    let items: String = items.iter().map(item).collect();
-    (
-        200,
-        format!(
-            "<?xml version='1.0' encoding='UTF-8'?><rss xmlns:arxiv=\"http://arxiv.org/schemas/atom\" \
-             xmlns:dc=\"http://purl.org/dc/elements/1.1/\" version=\"2.0\"><channel><title>x</title>{items}</channel></rss>"
-        ),
-    )
-}
-
 /// On the day of the reconciliation the searches are down, and both others have the paper: the full record counts.
 #[tokio::test]
 async fn a_feeds_short_record_gives_way_to_that_of_the_reconciliation() {
@@ -466,7 +490,7 @@ async fn a_feeds_short_record_gives_way_to_that_of_the_reconciliation() {
     let is_down = Arc::new(Mutex::new(false));
     let down = Arc::clone(&is_down);
     let arxiv = Arxiv::start(Box::new(move |path, arguments| match path {
-        "/rss/cs.LG" => feed(&[("2602.00012", "new")]),
+        "/rss/cs.LG" => feed(&[("2602.00012", "new", "DARTS")]),
         "/oai" if argument(arguments, "set") == "cs:cs:LG" => list(
             &[record("2602.00012", "DARTS", "cs.LG", "2026-02-20")],
             "",
@@ -498,9 +522,9 @@ async fn the_feeds_stand_in_for_a_silent_search_and_the_full_record_follows() {
     let arxiv = Arxiv::start(Box::new(move |path, arguments| {
         if path == "/rss/cs.LG" {
             return feed(&[
-                ("2602.00012", "new"),
-                ("2602.00013", "replace"),
-                ("2501.00001", "cross"),
+                ("2602.00012", "new", "DARTS"),
+                ("2602.00013", "replace", "DARTS"),
+                ("2501.00001", "cross", "DARTS"),
             ]);
         }
         if path != "/api/query" || *down.lock().expect("nothing panics") {
@@ -758,5 +782,86 @@ async fn what_is_incomplete_stays_so_since_then_over_a_change_of_source() {
             let report = service.fetch().await;
             assert_eq!(report.incomplete[0].since, at(NOW), "{sources:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_sets_is_believed_up_to_a_bound_and_asked_for_again_after_a_clock_was_set_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arxiv = Arxiv::start(Box::new(|_, arguments| {
+        if argument(arguments, "verb") == "ListSets" {
+            let letters = || 'A'..='Z';
+            let sets: String = letters()
+                .flat_map(|a| {
+                    letters()
+                        .map(move |b| format!("<set><setSpec>stat:stat:Q{a}{b}</setSpec><setName>x</setName></set>"))
+                })
+                .collect();
+            return oai(&format!("<ListSets>{sets}</ListSets>"), DAY);
+        }
+        match argument(arguments, "set") {
+            "cs:cs:LG" => list(&[record("2602.00011", "On DARTS", "cs.LG", "2026-02-10")], "", DAY),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", "keywords = [\"DARTS\"]", NOW);
+    assert!(service.fetch().await.incomplete.is_empty());
+    assert_eq!(arxiv.n_asked("set="), 255);
+    service.clock.set(at("2026-01-11T07:00:00Z"));
+    service.fetch().await;
+    assert_eq!(arxiv.n_asked("ListSets"), 2);
+}
+
+/// What a small category shows says nothing about arXiv's announcement.
+#[tokio::test]
+async fn where_the_busiest_category_is_not_harvested_the_index_is_asked_for_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arxiv = Arxiv::start(Box::new(|path, arguments| {
+        if path == "/api/query" {
+            return atom(&[("2602.00019".to_owned(), "x".to_owned(), at("2026-02-10T01:00:00Z"))]);
+        }
+        match argument(arguments, "set") {
+            "math:math:CO" => list(&[record("2602.00011", "DARTS", "math.CO", "2026-02-06")], "", DAY),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let keywords = "keywords = [\"DARTS\"]\ncategories = [\"math.CO\"]";
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", keywords, NOW);
+    let report = service.fetch().await;
+    assert!(report.incomplete.is_empty() && report.current, "{report:?}");
+    assert_eq!(arxiv.n_asked("cat:cs.LG"), 1);
+}
+
+/// Sixty days with one keyword that fails let nothing be forgotten, however complete the others are.
+#[tokio::test]
+async fn only_days_on_which_everything_was_complete_count_for_forgetting() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_down = Arc::new(Mutex::new(true));
+    let down = Arc::clone(&is_down);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+        let query = argument(arguments, "search_query");
+        if query.contains("crystals") && *down.lock().expect("nothing panics") {
+            return (404, String::new());
+        }
+        if query != "cat:cs.LG" {
+            return atom(&[]);
+        }
+        atom(&[("2602.00011".to_owned(), "x".to_owned(), at("2026-02-10T01:00:00Z"))])
+    }))
+    .await;
+    let keywords = "keywords = [\"DARTS\", \"crystals\"]";
+    let service = Service::new(dir.path(), &arxiv.base, "query", keywords, NOW);
+    let mut day = at(NOW);
+    for (is_failing, may_forget) in [(true, false), (false, true)] {
+        *is_down.lock().expect("nothing panics") = is_failing;
+        for _ in 0..61 {
+            assert_eq!(service.fetch().await.incomplete.is_empty(), !is_failing, "{day}");
+            day += chrono::TimeDelta::days(1);
+            service.clock.set(day);
+        }
+        let prunable = service.app.run.fetcher.prunable(&*service.store).await;
+        assert_eq!(prunable.expect("the store works").is_some(), may_forget);
     }
 }

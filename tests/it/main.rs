@@ -11,6 +11,7 @@ mod delivery_cases;
 mod demo;
 mod docs;
 mod failover;
+mod feed_cases;
 mod formulas;
 mod fuzz;
 mod harness;

@@ -240,3 +240,164 @@ async fn a_pass_for_one_set_reads_that_one_alone() {
     assert_eq!(arxiv.n_asked("set=") - n_before, 1);
     assert_eq!(service.recorded().await, ["2602.00011", "2602.00012"]);
 }
+
+/// The day of the list is that of its first page, and its latest change may stand on any.
+#[tokio::test]
+async fn a_list_read_over_midnight_counts_from_the_day_on_which_it_began() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let arxiv = Arxiv::start(Box::new(|_, arguments| {
+        let (early, late) = ("2026-02-02", "2026-02-09");
+        match (argument(arguments, "set"), argument(arguments, "resumptionToken")) {
+            ("cs:cs:LG", _) => list(&[record("2602.00011", "On DARTS", "cs.LG", late)], "more", late),
+            (_, "more") => list(&[record("2602.00012", "More DARTS", "cs.LG", early)], "", DAY),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", &learning("DARTS"), NOW);
+    for now in [NOW, "2026-02-12T07:00:00Z"] {
+        service.clock.set(at(now));
+        assert!(service.fetch().await.incomplete.is_empty(), "{now}");
+    }
+    // Three days before the ninth.
+    assert_eq!(arxiv.n_asked("from=2026-02-06"), 1, "{:?}", arxiv.requests.lock());
+}
+
+#[tokio::test]
+async fn a_list_with_ever_new_pages_is_left_after_five_hundred() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let n_pages = Mutex::new(0);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+        if argument(arguments, "verb") != "ListRecords" {
+            return nothing(DAY);
+        }
+        let mut n_pages = n_pages.lock().expect("nothing panics");
+        let is_first = !argument(arguments, "set").is_empty();
+        *n_pages = if is_first { 1 } else { *n_pages + 1 };
+        let token = if *n_pages < 600 {
+            n_pages.to_string()
+        } else {
+            String::new()
+        };
+        list(&[record("2602.00011", "On DARTS", "cs.LG", CHANGED)], &token, DAY)
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", &learning("DARTS"), NOW);
+    let report = service.fetch().await;
+    assert!(why(&report).contains("does not end (500 pages)"), "{}", why(&report));
+    assert_eq!(arxiv.n_asked("ListRecords"), 1_000, "in two rounds");
+}
+
+/// A record without a name, and one that only another record comes for: each is named once, though the list is begun anew.
+#[tokio::test]
+async fn a_record_that_stays_broken_is_named_once_and_no_other_stands_in_for_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_expired = Mutex::new(true);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+        match (argument(arguments, "set"), argument(arguments, "resumptionToken")) {
+            ("cs:cs:LG", _) => list(
+                &[
+                    record("2602.00011", "", "cs.LG", CHANGED),
+                    record("", "", "cs.LG", CHANGED),
+                    record("2602.00013", "On DARTS", "cs.LG", CHANGED),
+                ],
+                "more",
+                DAY,
+            ),
+            (_, "more") if std::mem::take(&mut *is_expired.lock().expect("nothing panics")) => {
+                oai("<error code='badResumptionToken'>expired</error>", DAY)
+            }
+            (_, "more") => list(&[record("2602.00014", "More DARTS", "cs.LG", CHANGED)], "", DAY),
+            _ if argument(arguments, "verb") == "GetRecord" => oai(
+                &format!(
+                    "<GetRecord>{}</GetRecord>",
+                    record("2602.00012", "DARTS", "cs.LG", CHANGED)
+                ),
+                DAY,
+            ),
+            _ => nothing(DAY),
+        }
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", &learning("DARTS"), NOW);
+    let report = service.fetch().await;
+    assert_eq!((report.incomplete.len(), report.rejected), (0, 2));
+    assert_eq!(service.recorded().await, ["2602.00013", "2602.00014"]);
+    assert_eq!((arxiv.n_asked("set=cs:cs:LG"), arxiv.n_asked("identifier=")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_page_that_breaks_off_is_asked_for_again_and_not_the_whole_list() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_broken = Mutex::new(true);
+    let arxiv = Arxiv::start(Box::new(move |_, arguments| {
+        let (code, body) = match (argument(arguments, "set"), argument(arguments, "resumptionToken")) {
+            ("cs:cs:LG", _) => list(&[record("2602.00011", "On DARTS", "cs.LG", CHANGED)], "more", DAY),
+            (_, "more") => list(&[record("2602.00012", "More DARTS", "cs.LG", CHANGED)], "", DAY),
+            _ => nothing(DAY),
+        };
+        let is_second = argument(arguments, "resumptionToken") == "more";
+        if is_second && std::mem::take(&mut *is_broken.lock().expect("nothing panics")) {
+            return (code, body[..body.len() - 20].to_owned());
+        }
+        (code, body)
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", &learning("DARTS"), NOW);
+    assert!(service.fetch().await.incomplete.is_empty());
+    assert_eq!(service.recorded().await, ["2602.00011", "2602.00012"]);
+    assert_eq!(
+        (arxiv.n_asked("set=cs:cs:LG"), arxiv.n_asked("resumptionToken")),
+        (1, 2)
+    );
+}
+
+/// Nothing that was submitted of late is announced yet; what comes then was held back since November. The lists hold only what
+/// changed since the subscription's reach, so that arXiv's index tells how far back its floor must lie.
+#[tokio::test]
+async fn a_floor_from_further_back_than_the_lists_reach_is_asked_of_the_index() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let is_down = Arc::new(Mutex::new(true));
+    let down = Arc::clone(&is_down);
+    let changed = "2026-02-12";
+    let arxiv = Arxiv::start(Box::new(move |path, arguments| {
+        if *down.lock().expect("nothing panics") {
+            return (404, String::new());
+        }
+        let submitted = |text: &str| at(text).to_rfc2822();
+        let of = |id: &str, title: &str, day: &str| {
+            let (usual, other) = (
+                submitted("2026-02-12T01:00:00Z"),
+                submitted(&format!("{day}T01:00:00Z")),
+            );
+            record(id, title, "cs.LG", changed).replace(&usual, &other)
+        };
+        if path == "/api/query" {
+            let query = argument(arguments, "search_query");
+            // Only the second week back holds something.
+            return if query.starts_with("submittedDate:[20260130") {
+                atom(&[("2602.00500".to_owned(), "x".to_owned(), at("2026-01-31T01:00:00Z"))])
+            } else {
+                atom(&[])
+            };
+        }
+        match argument(arguments, "set") {
+            "cs:cs:LG" => list(
+                &[
+                    of("2602.05001", "Held DARTS", "2025-11-20"),
+                    of("2602.05002", "Other", "2026-02-01"),
+                ],
+                "",
+                "2026-02-13",
+            ),
+            _ => nothing("2026-02-13"),
+        }
+    }))
+    .await;
+    let service = Service::new(dir.path(), &arxiv.base, "harvest", &learning("DARTS"), NOW);
+    assert_eq!(service.fetch().await.incomplete.len(), 1);
+    *is_down.lock().expect("nothing panics") = false;
+    service.clock.set(at("2026-02-13T07:00:00Z"));
+    assert!(service.fetch().await.incomplete.is_empty());
+    assert_eq!(service.recorded().await, ["2602.05001"], "{:?}", arxiv.requests.lock());
+}

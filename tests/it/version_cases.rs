@@ -418,3 +418,49 @@ async fn new_versions_on_a_keyword_that_was_given_up_are_not_told() {
     assert_eq!(listed, [(ANA, ids[1..].to_vec()), (BO, ids[..1].to_vec())]);
     assert!(app.state_of(ANA).await.replacements.is_empty());
 }
+
+/// Half a thousand at once, as when a keyword's papers are reworded by the hundred: the newest first, no more in one address than
+/// arXiv takes, and no more than are worth it.
+#[tokio::test]
+async fn many_papers_that_are_found_no_more_are_asked_for_in_parts_the_newest_first() {
+    let mut app = listing().subscriber(ANA, &[GNN, "molecules"]).start().await;
+    app.run_on("2026-02-09").await;
+    let ids = app.announce("2026-02-09", (0..521).map(|n| paper(&format!("{TITLE}, part {n}"))));
+    app.run_on("2026-02-10").await;
+    for id in &ids[..520] {
+        app.arxiv.revise(id, |paper| paper.title = "On crystals".to_owned());
+    }
+    let n_named = |app: &TestApp| -> Vec<Vec<String>> {
+        let log = app.arxiv.take_log();
+        let named = log.iter().filter(|asked| !asked.id_list.is_empty());
+        named
+            .map(|asked| asked.id_list.split(',').map(str::to_owned).collect())
+            .collect()
+    };
+    app.arxiv.answers(|asked| {
+        if asked.id_list.is_empty() {
+            Answer::Ordinary
+        } else {
+            Answer::Body(page("", 0, 0, "", 0))
+        }
+    });
+    // So many at once are believed when three answers over twelve hours agree.
+    for hour in ["07", "13"] {
+        app.run_on(&format!("2026-02-11T{hour}:00:00Z")).await;
+        assert!(n_named(&app).is_empty());
+    }
+    let newest: Vec<String> = ids[320..520].iter().rev().cloned().collect();
+    app.run_on("2026-02-11T20:00:00Z").await;
+    // Both searches miss them, and each is named once.
+    assert_eq!(n_named(&app), std::slice::from_ref(&newest));
+    // arXiv knows them again.
+    app.arxiv.is_well();
+    let mut asked = Vec::new();
+    for hour in ["21", "22", "23"] {
+        app.run_on(&format!("2026-02-11T{hour}:00:00Z")).await;
+        asked.push(n_named(&app).concat().len());
+    }
+    assert_eq!(asked, [200, 200, 100]);
+    app.run_on("2026-02-12").await;
+    assert!(n_named(&app).is_empty());
+}

@@ -109,6 +109,37 @@ async fn a_lost_state_is_a_first_run() {
     assert_eq!(sorted(app.new_papers_of(ANA)), expected);
 }
 
+/// A full page that is not what was asked for tells no floor. It is asked for again at once, so that the first digest comes
+/// today; but not for ever.
+#[tokio::test]
+async fn what_tells_no_floor_is_asked_for_again_in_the_same_run() {
+    for (n_bad, n_probes) in [(2, 3), (3, 3)] {
+        let mut app = ana_reads(&[GNN]).await;
+        let ids = app.announce("2026-02-09", many("A graph neural network", 2));
+        let mut left = n_bad;
+        app.arxiv.answers(move |asked| {
+            if asked.is_floor_probe() && left > 0 {
+                left -= 1;
+                return Answer::Short(50);
+            }
+            Answer::Ordinary
+        });
+        assert!(app.run_on("2026-02-10").await.is_complete());
+        let n_asked = app
+            .arxiv
+            .take_log()
+            .iter()
+            .filter(|asked| asked.is_floor_probe())
+            .count();
+        assert_eq!(n_asked, n_probes);
+        let told: &[String] = if n_bad < n_probes { &ids } else { &[] };
+        assert_eq!(sorted(app.new_papers_of(ANA)), told, "{n_bad}");
+        // What waits for a floor is not lost.
+        app.run_on("2026-02-10T14:00:00Z").await;
+        assert_eq!(app.papers_of(ANA), ids);
+    }
+}
+
 /// CASES 62.
 #[tokio::test]
 async fn a_keyword_or_subscriber_added_later_floods_nobody_and_loses_no_day() {

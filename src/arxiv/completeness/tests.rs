@@ -455,3 +455,16 @@ fn a_day_old_answer_is_not_fresh() {
         true,
     );
 }
+
+#[test]
+fn papers_without_a_date_are_missed_by_no_later_answer() {
+    let mut coverage = KeywordCoverage::default();
+    let undated = (1..9).map(|number| Paper {
+        submitted: None,
+        ..paper(number, 3)
+    });
+    let papers: Vec<Paper> = undated.chain([paper(20, 3)]).collect();
+    complete(&mut coverage, &papers, now() - DAY, false);
+    let proof = prove_all(&[(0, feed(0, 1, [paper(20, 3)]))], &coverage);
+    assert_eq!(proof.verdict, Verdict::Complete);
+}

@@ -21,6 +21,8 @@ pub(crate) struct Asked {
     /// The request line.
     pub(crate) line: String,
     pub(crate) user_agent: Option<String>,
+    /// The host that it was sent to, with its port.
+    pub(crate) host: String,
     /// `search_query`, decoded.
     pub(crate) query: String,
     pub(crate) id_list: String,
@@ -236,13 +238,15 @@ async fn serve(mut stream: TcpStream, world: &Mutex<World>) -> io::Result<()> {
 fn read(head: &str) -> Asked {
     let line = head.lines().next().unwrap_or_default().to_owned();
     let target = line.split(' ').nth(1).unwrap_or_default();
-    let user_agent = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("user-agent"))
-        .map(|(_, value)| value.trim().to_owned());
+    let header = |wanted: &str| {
+        head.lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.trim().to_owned())
+    };
     let mut asked = Asked {
-        user_agent,
+        user_agent: header("user-agent"),
+        host: header("host").unwrap_or_default(),
         max_results: 10,
         ..Asked::default()
     };

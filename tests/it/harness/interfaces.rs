@@ -133,3 +133,22 @@ pub(crate) fn atom(papers: &[(String, String, DateTime<Utc>)]) -> (u16, String) 
     );
     (200, body)
 }
+
+/// A feed of papers: identifier, type of announcement, title.
+pub(crate) fn feed(items: &[(&str, &str, &str)]) -> (u16, String) {
+    let item = |(id, kind, title): &(&str, &str, &str)| {
+        format!(
+            "<item><title>{title}</title><link>https://arxiv.org/abs/{id}</link><description>arXiv:{id}v1 Announce Type: {kind}\n\
+             Abstract: A.</description><guid isPermaLink=\"false\">oai:arXiv.org:{id}v1</guid><category>cs.LG</category>\
+             <arxiv:announce_type>{kind}</arxiv:announce_type><dc:creator>Ana Bee</dc:creator></item>"
+        )
+    };
+    let items: String = items.iter().map(item).collect();
+    (
+        200,
+        format!(
+            "<?xml version='1.0' encoding='UTF-8'?><rss xmlns:arxiv=\"http://arxiv.org/schemas/atom\" \
+             xmlns:dc=\"http://purl.org/dc/elements/1.1/\" version=\"2.0\"><channel><title>x</title>{items}</channel></rss>"
+        ),
+    )
+}
