@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     app::App,
-    fetch,
+    fetch::{self, Standstill},
     model::KeywordCoverage,
-    run,
+    run::{self, Report},
     store::{DocumentKind, StoreError, documents},
 };
 
@@ -27,6 +27,19 @@ pub struct Freshness {
     pub n_papers: usize,
     /// How many complete answers in a row held no paper at all.
     pub empty_answers: u32,
+}
+
+/// What arXiv has not shown for longer than `report.after`, as far as the latest fetch tells.
+pub async fn standstill(app: &App) -> Result<Option<Standstill>, StoreError> {
+    let runs = documents::load_all::<Report>(&*app.store, DocumentKind::Run).await?;
+    let latest = runs.into_iter().map(|(_, run)| run.value).max_by_key(|run| run.began);
+    if latest.is_none_or(|latest| latest.current) {
+        return Ok(None);
+    }
+    let now = app.clock.now();
+    let after = TimeDelta::from_std(app.config.report.after).unwrap_or(TimeDelta::MAX);
+    let standstill = fetch::standstill(&*app.store, now).await?;
+    Ok(standstill.filter(|standstill| now - standstill.since >= after))
 }
 
 /// Every keyword that somebody has.

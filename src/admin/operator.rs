@@ -3,12 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 
+use super::freshness;
 use crate::{
     app::{App, AppError},
     delivery::in_words,
     mail::message::Mailbox,
     model::{IncompleteKeyword, Outcome},
-    report::{self, Notice},
+    report::{self, Notice, Trouble},
     run::Report,
     store::{DocumentKind, StoreError, documents},
 };
@@ -32,7 +33,14 @@ pub async fn conclude(app: &App, is_good: bool) -> Result<(), StoreError> {
         // What a single relay fails at shows in the digests that wait for it.
         relays.clear();
     }
-    let troubles = report::troubles(&*app.store, &gate, &latest_incomplete(app).await?, &relays, after, now).await?;
+    let mut troubles =
+        report::troubles(&*app.store, &gate, &latest_incomplete(app).await?, &relays, after, now).await?;
+    troubles.extend(freshness::standstill(app).await?.map(|standstill| Trouble {
+        key: "announcements".to_owned(),
+        since: standstill.since,
+        what: standstill.in_words(),
+        can_end: true,
+    }));
     let Some(notice) = report::notice(&*app.store, troubles, now).await? else {
         return Ok(());
     };

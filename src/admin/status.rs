@@ -217,6 +217,10 @@ async fn gather(app: &App) -> Result<Status, AppError> {
     let of_work = troubles::of_work(&status, gate.why.as_deref());
     status.troubles = of_service.into_iter().map(|(_, words)| words).chain(of_work).collect();
     status.troubles.extend(gate.clock_trouble());
+    let standstill = freshness::standstill(app).await?;
+    status
+        .troubles
+        .extend(standstill.map(|standstill| format!("since {}: {}", moment(standstill.since), standstill.in_words())));
     let recovery = recovery::latest(store).await?.value;
     let recent = recovery.filter(|recovery| now - recovery.at < RECOVERY_SHOWN);
     status

@@ -16,6 +16,7 @@ mod plan;
 mod progress;
 mod reconcile;
 mod sets;
+mod standstill;
 mod vanished;
 mod window;
 
@@ -36,6 +37,7 @@ pub use self::{
     plan::Choice,
     progress::Progress,
     reconcile::Reconciliation,
+    standstill::{Standstill, standstill},
 };
 use crate::{
     arxiv::{

@@ -424,7 +424,7 @@ fn coverage(
     let is_current = covered.is_current(now);
     let announcement = covered.latest.map(|latest| latest.evening);
     // Silence and announcements are counted from the last mail, since that is what the reader knows of.
-    let heard = state.latest_enqueued.max(configured_since(state)).unwrap_or(now);
+    let heard = state.latest_enqueued.unwrap_or(DateTime::UNIX_EPOCH);
     let announced_from = state.latest_enqueued.and_then(|told| {
         let first = covered.announcements_since(covered.news_since(told)).first()?.evening;
         (Some(first) < announcement).then_some(first)

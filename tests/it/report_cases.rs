@@ -73,6 +73,50 @@ async fn a_lasting_trouble_is_told_once_and_once_when_it_is_over() {
     assert_eq!(told(&mut app), ["Paperround: well again"]);
 }
 
+/// CASES 36. The searches are answered, but with nothing newer, over days on which arXiv announced.
+#[tokio::test]
+async fn an_index_that_stands_still_is_told_once_and_once_when_it_moves_again() {
+    let mut app = Setup::new()
+        .subscriber(ANA, &["graph neural network"])
+        .section(&format!("[report]\nto = [\"{OPS}\"]\nafter = \"48h\""))
+        .start()
+        .await;
+    run_on(&mut app, "2026-02-10").await;
+    app.arxiv.answers(|asked| {
+        if asked.is_canary() {
+            status(404)
+        } else {
+            Answer::Ordinary
+        }
+    });
+    let none = Vec::<String>::new();
+    // Tuesday's announcement is missing since Wednesday morning; over the weekend nobody looks.
+    for (day, expected) in [
+        ("2026-02-11", &none),
+        ("2026-02-12", &none),
+        ("2026-02-13T05:00:00Z", &none),
+        ("2026-02-13", &vec!["Paperround needs you: announcements".to_owned()]),
+        ("2026-02-16", &none),
+    ] {
+        run_on(&mut app, day).await;
+        assert_eq!(told(&mut app), *expected, "{day}");
+    }
+    let overview = async |app: &mut TestApp| {
+        let built = app.build().await;
+        admin::execute(&built, &admin::Command::Status { json: false })
+            .await
+            .output
+    };
+    let text = overview(&mut app).await;
+    let words = "since 2026-02-11 05:30 UTC: arXiv has shown nothing newer than its announcement of 2026-02-09";
+    assert!(text.starts_with("Not all is well") && text.contains(words), "{text}");
+    app.arxiv.is_well();
+    run_on(&mut app, "2026-02-17").await;
+    assert_eq!(told(&mut app), ["Paperround: well again"]);
+    let text = overview(&mut app).await;
+    assert!(text.starts_with("All is well"), "{text}");
+}
+
 /// Windows, the calendar and slots follow from the machine's clock, so one that is wrong is told wherever people look.
 #[tokio::test]
 async fn a_clock_that_is_wrong_is_told_and_an_answer_from_a_cache_is_no_sign_of_it() {
