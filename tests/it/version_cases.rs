@@ -464,3 +464,34 @@ async fn many_papers_that_are_found_no_more_are_asked_for_in_parts_the_newest_fi
     app.run_on("2026-02-12").await;
     assert!(n_named(&app).is_empty());
 }
+
+/// One search misses it, the other has no answer on that day and misses it on the next: it is one paper all the same.
+#[tokio::test]
+async fn a_paper_that_two_searches_miss_on_different_days_is_named_once() {
+    let mut app = listing().subscriber(ANA, &[GNN, "molecules"]).start().await;
+    app.run_on("2026-02-09").await;
+    let ids = app.announce(
+        "2026-02-09",
+        [TITLE, "A graph neural network", "On molecules"].map(paper),
+    );
+    app.run_on("2026-02-10").await;
+    revise(&app, &ids[0], "2026-02-10", |paper| {
+        paper.title = "On crystals".to_owned();
+    });
+    for (day, is_silent) in [("2026-02-11", true), ("2026-02-12", false)] {
+        app.arxiv.answers(move |asked| {
+            let is_failing = !asked.id_list.is_empty() || (is_silent && asked.asks_for("molecules"));
+            if is_failing { status(503) } else { Answer::Ordinary }
+        });
+        app.arxiv.take_log();
+        let report = app.run_on(day).await;
+        assert_eq!(report.incomplete.len(), usize::from(is_silent), "{day}");
+        let log = app.arxiv.take_log();
+        let named: Vec<&str> = log
+            .iter()
+            .map(|asked| asked.id_list.as_str())
+            .filter(|list| !list.is_empty())
+            .collect();
+        assert_eq!(named, [ids[0].as_str()], "{day}");
+    }
+}
