@@ -179,7 +179,7 @@ impl Gate {
     pub async fn enter(&self, timeout: Duration) -> Result<Turn<'_>, EnterError> {
         let one_at_a_time = self.turn.lock().await;
         let ttl = self.store.claim_ttl().and_then(|ttl| ttl.to_std().ok());
-        let ttl = ttl.map(|ttl| ttl.min(timeout.saturating_add(END_MARGIN)));
+        let ttl = ttl.map(|ttl| holds_for(ttl, timeout));
         // The revision for which the interval was waited: a clock that was set back is not waited for twice.
         let mut waited_for = None;
         loop {
@@ -258,6 +258,11 @@ impl Gate {
             done => done.map(|()| true),
         }
     }
+}
+
+/// How long one sign of life for a request keeps others waiting: no longer than the request may take.
+fn holds_for(ttl: Duration, timeout: Duration) -> Duration {
+    ttl.min(timeout.saturating_add(END_MARGIN))
 }
 
 impl Turn<'_> {
@@ -431,6 +436,16 @@ mod tests {
         let interval = Duration::from_secs(3);
         assert_eq!(wait(&state, "b", at(11), interval), Duration::from_secs(2));
         assert_eq!(wait(&state, "a", at(11), interval), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_killed_workers_request_is_waited_for_no_longer_than_it_may_take() {
+        let check = |ttl: u64, timeout: u64, expected: u64| {
+            let s = Duration::from_secs;
+            assert_eq!(holds_for(s(ttl), s(timeout)), s(expected), "{ttl} {timeout}");
+        };
+        check(180, 60, 90);
+        check(180, 200, 180);
     }
 
     #[test]

@@ -282,7 +282,7 @@ impl Fetched {
         self.is_current = completeness::fresh(papers, last, &expected);
         self.sighting = completeness::sighting(papers, last, &expected);
         if self.is_current {
-            self.announcement = self.announcement.max(Some(expected));
+            self.announcement = Some(expected);
         } else {
             tracing::warn!(expected = %expected.evening, "arXiv does not show the latest announcement yet");
         }
