@@ -17,7 +17,7 @@ mod entry;
 pub(super) use codec::{
     decode_document, decode_paper, decode_subscriber, encode_document, encode_paper, encode_subscriber,
 };
-pub(super) use entry::{Parts, decode_entry, encode_entry, encode_onto, stem};
+pub(super) use entry::{Parts, decode_entry, encode_entry, encode_onto, is_kept, stem};
 
 /// The version of everything below. A store that says more than this was written by a newer program.
 pub(super) const SCHEMA_VERSION: u32 = 1;

@@ -332,6 +332,9 @@ impl Owner {
         let result = catch_unwind(AssertUnwindSafe(|| verb(&mut self.tables)))
             .unwrap_or_else(|panic| Err(Fault::Panicked(panic_text(&*panic))));
         result.map_err(|fault| {
+            if matches!(fault, Fault::Sled { .. } | Fault::Panicked(_) | Fault::Unreadable(_)) {
+                open::note_suspicion(Path::new(&self.place));
+            }
             let is_final = match &fault {
                 Fault::Sled { .. } | Fault::Sync(_) | Fault::Panicked(_) => true,
                 Fault::Unreadable(_) | Fault::TooLong(_) | Fault::Conflict(_) => false,

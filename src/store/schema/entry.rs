@@ -130,6 +130,11 @@ pub(in crate::store) fn stem(beginning: &[u8]) -> Result<Option<Stem>, Unreadabl
     }))
 }
 
+/// Whether a body is that of an entry that is no longer on its way, as far as its first byte tells.
+pub(in crate::store) fn is_kept(body: &[u8]) -> bool {
+    body.first() == Some(&IN_PARTS_DEFLATED)
+}
+
 /// The inverse of [`encode_entry`].
 pub(in crate::store) fn decode_entry(body: &[u8]) -> Result<OutboxEntry, Unreadable> {
     let Some(parts) = in_parts(body)? else {
@@ -258,7 +263,7 @@ mod tests {
         let reply = "250 ok".into();
         accepted.state = EntryState::Accepted { at: at(2), reply };
         let body = encode_entry(&accepted).unwrap();
-        assert_eq!(body[0], IN_PARTS_DEFLATED);
+        assert!(is_kept(&body));
         assert_eq!(decode_entry(&body), Ok(accepted));
         let mut entry = entry("ana#7", at(5));
         entry.sha256 = Some("ab".into());
@@ -274,7 +279,7 @@ mod tests {
     fn a_digest_is_made_into_bytes_only_where_another_is_stored() {
         let mut entry = entry("ana#7", at(5));
         let new = encode_onto(None, &entry).unwrap();
-        assert!(new.digest.is_some());
+        assert!(new.digest.is_some() && !is_kept(&new.course));
         let stored = stem(&new.course).unwrap().unwrap();
         assert_eq!(stored.due_at, Some(at(5)));
         entry.lease(&WorkerId("w".into()), at(9));

@@ -32,6 +32,8 @@ const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 const LOCK_POLL: Duration = Duration::from_millis(50);
 /// How long the reading of everything at the start may take before it is given up as good enough.
 const SCAN_TIME_MAX: Duration = Duration::from_secs(20);
+/// After this long what is only kept is left: of ten thousand subscribers it is ten times all the rest.
+const KEPT_SCAN_TIME_MAX: Duration = Duration::from_millis(300);
 /// How many quarantined folders of one second are told apart.
 const QUARANTINE_NAMES_MAX: u32 = 100;
 
@@ -41,6 +43,8 @@ const LOCK_FILE: &str = "lock";
 const DB_FILE: &str = "db";
 /// Holds the number of the last acknowledged commit, outside sled.
 const WITNESS_FILE: &str = "last-commit";
+/// Is there when something could not be read: at the next start nothing is left unread.
+const SUSPECT_FILE: &str = "suspect";
 
 /// An open store, for its owner thread.
 pub(super) struct Opening {
@@ -295,7 +299,15 @@ fn finish(dir: &Path, now: DateTime<Utc>, db: ::sled::Db) -> Result<Finished, St
         Witnessed::Absent | Witnessed::Unreadable => mend = Some(format!("{WITNESS_FILE} was written anew")),
     }
 
-    scan(&tables).map_err(wrong)?;
+    let suspect = dir.join(SUSPECT_FILE);
+    let kept_time_max = if suspect.exists() {
+        SCAN_TIME_MAX
+    } else {
+        KEPT_SCAN_TIME_MAX
+    };
+    if scan(&tables, kept_time_max).map_err(wrong)? && suspect.exists() {
+        fs::remove_file(&suspect).map_err(|error| io_error(&suspect, "written", &error))?;
+    }
     let witness_path = dir.join(WITNESS_FILE);
     let unwritable = |error: io::Error| io_error(&witness_path, "written", &error);
     // The witness begins after the first commit, so that it never speaks of a store that is not there.
@@ -361,20 +373,40 @@ fn read_witness(dir: &Path) -> Result<Witnessed, StoreError> {
     }
 }
 
+/// Notes that something in the store could not be read, so that the next start looks for it before anything else.
+pub(super) fn note_suspicion(dir: &Path) {
+    let suspect = dir.join(SUSPECT_FILE);
+    if let Err(error) = create(&suspect) {
+        tracing::warn!("{} cannot be written ({error})", suspect.display());
+    }
+}
+
 /// Reads everything once: sled notices a damaged page only when it is read, and it must not be in the middle of a run.
-fn scan(tables: &Tables) -> Result<(), Fault> {
-    let deadline = Instant::now() + SCAN_TIME_MAX;
+/// What is only kept (digests that are over, papers) is read for `kept_time_max`. Returns whether all was read.
+pub(super) fn scan(tables: &Tables, kept_time_max: Duration) -> Result<bool, Fault> {
+    let began = Instant::now();
     // What would be missed most comes first. The first error ends the walk: sled's iterator does not get past one.
     for table in [
         Table::Meta,
+        Table::Document,
         Table::Subscriber,
         Table::Due,
         Table::Outbox,
-        Table::Document,
         Table::Chunk,
         Table::Paper,
     ] {
+        let time_max = match table {
+            Table::Outbox | Table::Chunk | Table::Paper => kept_time_max,
+            Table::Meta | Table::Document | Table::Subscriber | Table::Due => SCAN_TIME_MAX,
+        };
         for pair in tables.tree(table) {
+            if began.elapsed() >= time_max {
+                tracing::info!(
+                    store.table = table.as_str(),
+                    "the state is large: at the start it was read for {time_max:?} only"
+                );
+                return Ok(false);
+            }
             let (key, value) = pair.map_err(Fault::reading)?;
             match table {
                 Table::Meta => _ = schema::decode_number(&value)?,
@@ -384,7 +416,12 @@ fn scan(tables: &Tables) -> Result<(), Fault> {
                 Table::Document => _ = schema::decode_document(&tables.whole(table, &key, &value)?.body)?,
                 Table::Paper => _ = tables.whole(table, &key, &value)?,
                 Table::Outbox => {
-                    let entry = schema::decode_entry(&tables.whole(table, &key, &value)?.body)?;
+                    let body = tables.whole(table, &key, &value)?.body;
+                    // Most are only kept, and inflating them takes most of the time.
+                    if schema::is_kept(&body) {
+                        continue;
+                    }
+                    let entry = schema::decode_entry(&body)?;
                     let id = &entry.digest.id;
                     if entry.is_active() && tables.get(Table::Due, &schema::due_key(entry.due_at(), id))?.is_none() {
                         return Err(
@@ -393,17 +430,9 @@ fn scan(tables: &Tables) -> Result<(), Fault> {
                     }
                 }
             }
-            if Instant::now() >= deadline {
-                tracing::warn!(
-                    store.table = table.as_str(),
-                    "the state is large: reading all of it at the start was given up after {} s",
-                    SCAN_TIME_MAX.as_secs()
-                );
-                return Ok(());
-            }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn sync_folder(dir: Option<&Path>) -> io::Result<()> {

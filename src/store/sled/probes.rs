@@ -228,6 +228,34 @@ async fn a_damaged_log_is_named_or_harmless_and_never_a_silent_loss() {
     assert!(outcomes.iter().all(|n| *n > 0), "{outcomes:?}");
 }
 
+/// A store of thousands is not read whole at the start; what is broken there is looked for at the start after it was met.
+#[tokio::test]
+async fn what_is_only_kept_is_read_whole_once_something_could_not_be_read() {
+    let (_folder, dir) = closed_store(1).await;
+    let store = open(&dir).await.unwrap().store;
+    let scanned = store.call(|tables| {
+        let whole = open::scan(tables, Duration::from_secs(9))?;
+        Ok((whole, open::scan(tables, Duration::ZERO)?))
+    });
+    assert_eq!(scanned.await.unwrap(), (true, false));
+    let suspect = dir.join("suspect");
+    assert!(!suspect.exists());
+    let broken = store.call(|tables| {
+        let mut plan = table::Plan::new(tables);
+        plan.put_value(Table::Paper, b"2602.00009v1".to_vec(), b"no head".to_vec());
+        let writes = plan.into_writes();
+        tables.apply(&writes)?;
+        open::scan(tables, Duration::ZERO)
+    });
+    assert!(!broken.await.unwrap(), "it was not reached");
+    let met = store.newest_papers(None, 9).await.unwrap_err();
+    assert!(matches!(met, StoreError::Damaged { .. }), "{met}");
+    assert!(suspect.exists());
+    drop(store);
+    let refused = open(&dir).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+}
+
 #[tokio::test]
 async fn an_emptied_state_is_not_taken_for_a_new_one_and_can_be_set_aside() {
     let (_folder, dir) = closed_store(3).await;
