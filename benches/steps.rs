@@ -61,7 +61,7 @@ fn pending(place: u16, paper: &Paper) -> Pending<'_> {
         paper,
         keywords: vec![place % 3],
         waiting_since: now(),
-        in_title: place % 2 == 0,
+        in_title: place.is_multiple_of(2),
         replaces: None,
         changes: None,
     }
