@@ -97,7 +97,9 @@ fn by_id(papers: Vec<Paper>) -> Papers {
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn record_for_five_hundred(bencher: Bencher<'_, '_>) {
     let papers = papers::papers(N_PAPERS);
-    let ids: Vec<SubscriberId> = (0..RECORDED).map(|n| SubscriberId(format!("reader{n}"))).collect();
+    let ids: Vec<SubscriberId> = (0..RECORDED)
+        .map(|n| SubscriberId(format!("reader{n}").into()))
+        .collect();
     bencher
         .counter(ItemsCount::new(RECORDED))
         .with_inputs(Stored::new)

@@ -137,7 +137,7 @@ fn write(
     });
     let record = DigestRecord {
         id: DigestId {
-            subscriber: SubscriberId("ana".to_owned()),
+            subscriber: SubscriberId("ana".into()),
             number: 12,
         },
         kind,

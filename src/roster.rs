@@ -112,7 +112,7 @@ impl Roster {
     pub fn find(&self, name: &str) -> Option<&Arc<Person>> {
         self.people
             .iter()
-            .find(|person| person.id.0 == name || person.address.eq_ignore_ascii_case(name))
+            .find(|person| *person.id.0 == *name || person.address.eq_ignore_ascii_case(name))
     }
 }
 
@@ -239,6 +239,6 @@ pub async fn suppressions(store: &dyn Store) -> Result<HashMap<String, Suppressi
 pub fn masked(id: &SubscriberId) -> String {
     match id.0.split_once('@') {
         Some((local, domain)) => format!("{}…@{domain}", local.chars().next().unwrap_or('?')),
-        None => id.0.clone(),
+        None => id.to_string(),
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn record(number: usize, papers: &[Paper]) -> DigestRecord {
     });
     DigestRecord {
         id: DigestId {
-            subscriber: SubscriberId(format!("reader{number}")),
+            subscriber: SubscriberId(format!("reader{number}").into()),
             number: 1,
         },
         kind: DigestKind::Digest,

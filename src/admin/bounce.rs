@@ -373,7 +373,7 @@ mod tests {
         }
 
         fn envelope(&self, id: &str) -> String {
-            self.keys.sign_envelope(&SubscriberId(id.to_owned()))
+            self.keys.sign_envelope(&SubscriberId(id.into()))
         }
     }
 
@@ -425,7 +425,7 @@ mod tests {
         let desk = Desk::new();
         let token = desk.envelope("ana");
         let stranger = Keys::new(vec![TokenKey::from_bytes("k1", [8; 32]).unwrap()]).unwrap();
-        let forged = stranger.sign_envelope(&SubscriberId("ana".to_owned()));
+        let forged = stranger.sign_envelope(&SubscriberId("ana".into()));
         let mails = [
             dsn(&forged, "failed", "5.1.1"),
             dsn("", "failed", "5.1.1"),
@@ -466,7 +466,7 @@ mod tests {
     async fn who_asks_with_a_genuine_token_leaves_at_once_and_a_list_does_not() {
         let desk = Desk::new();
         let ask = |id: &str| {
-            let token = desk.keys.sign(Scope::Unsubscribe, &SubscriberId(id.to_owned()));
+            let token = desk.keys.sign(Scope::Unsubscribe, &SubscriberId(id.into()));
             format!("From: x@example.com\r\nTo: leave@example.org\r\nSubject: unsubscribe {token}\r\n\r\n\r\n")
         };
         let words = desk.take(1, &ask("bo")).await;

@@ -18,7 +18,7 @@ pub(crate) fn at(day: u32) -> DateTime<Utc> {
 
 /// A first digest that is due, of papers of February 2026, and its subscriber's state.
 pub(crate) fn entry(subscriber: &str, numbers: &[u32]) -> (OutboxEntry, SubscriberState) {
-    let id = SubscriberId(subscriber.to_owned());
+    let id = SubscriberId(subscriber.into());
     let mut state = SubscriberState::new(id.clone());
     let ids: Vec<ArxivId> = numbers
         .iter()
@@ -72,7 +72,7 @@ pub(super) async fn put(store: &dyn Store, entry: OutboxEntry, state: Subscriber
 /// Someone with one keyword.
 pub(crate) fn person(id: &str) -> crate::roster::Person {
     crate::roster::Person {
-        id: SubscriberId(id.to_owned()),
+        id: SubscriberId(id.into()),
         address: format!("{id}@example.net"),
         name: None,
         schedule: crate::schedule::Schedule::parse("0 7 * * *", "UTC").unwrap(),

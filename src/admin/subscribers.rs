@@ -74,7 +74,7 @@ pub(super) async fn list(
 
 fn write_words(text: &mut String, one: &Listed) -> std::fmt::Result {
     write!(text, "{}", one.subscriber)?;
-    if let Some(address) = one.address.as_ref().filter(|address| **address != one.subscriber.0) {
+    if let Some(address) = one.address.as_ref().filter(|address| ***address != *one.subscriber.0) {
         write!(text, " <{address}>")?;
     }
     if let Some(schedule) = &one.schedule {
@@ -161,7 +161,7 @@ pub(super) async fn forget(store: &dyn Store, roster: &Roster, name: &str) -> Re
             person.id
         )));
     }
-    let id = SubscriberId(name.to_owned());
+    let id = SubscriberId(name.into());
     if !store.subscriber_ids().await?.contains(&id) {
         return Err(AppError::Usage(format!(
             "{name:?} is not known; `subscriber list` shows who is"

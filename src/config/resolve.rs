@@ -134,7 +134,7 @@ impl Config {
             }
         };
         Resolved {
-            id: SubscriberId(id.map_or_else(|| mailbox.key(), str::to_owned)),
+            id: SubscriberId(id.map_or_else(|| mailbox.key().into(), Arc::from)),
             address: mailbox.address.clone(),
             name: mailbox.name.clone(),
             schedule: interests.schedule.clone(),

@@ -766,7 +766,7 @@ fn addresses_and_names_are_checked_where_they_stand() {
     let shown: Vec<(String, String, Option<String>)> = people
         .subscribers()
         .into_iter()
-        .map(|person| (person.id.0, person.address, person.name))
+        .map(|person| (person.id.to_string(), person.address, person.name))
         .collect();
     let text = str::to_owned;
     assert_eq!(
@@ -889,7 +889,11 @@ fn included_files_hold_people_and_keywords_only() {
     bench.write("people.d/.hidden.toml", "broken");
     bench.write("people.d/notes.txt", "broken");
     let config = bench.load(main).unwrap().config;
-    let ids: Vec<String> = config.subscribers().into_iter().map(|person| person.id.0).collect();
+    let ids: Vec<String> = config
+        .subscribers()
+        .into_iter()
+        .map(|person| person.id.to_string())
+        .collect();
     assert_eq!(ids, ["bo@example.net", "ana@example.net"]);
     assert_eq!(config.subscribers()[0].keywords[0].1.term, Term::query("q"));
     assert_eq!(config.files.len(), 3);
@@ -989,7 +993,7 @@ fn people_are_resolved_with_their_own_and_the_common_settings() {
     assert_eq!(people.len(), 3);
     let ana = &people[0];
     assert_eq!(
-        (ana.id.0.as_str(), ana.name.as_deref(), ana.shared),
+        (&*ana.id.0, ana.name.as_deref(), ana.shared),
         ("ana", Some("Ana"), true)
     );
     assert_eq!(ana.schedule.to_string(), "30 8 * * Mon,Thu (America/New_York)");
@@ -1027,7 +1031,7 @@ fn people_are_resolved_with_their_own_and_the_common_settings() {
     assert_eq!(ana.keywords().cloned().collect::<Vec<_>>(), expected);
     let cy = &people[2];
     assert_eq!(
-        (cy.id.0.as_str(), cy.name.as_deref(), cy.cross_lists),
+        (&*cy.id.0, cy.name.as_deref(), cy.cross_lists),
         ("cy@example.net", Some("Cy"), true)
     );
     assert_eq!(cy.schedule.to_string(), "06:00 (Asia/Tokyo)");
@@ -1093,7 +1097,7 @@ fn a_reload_says_what_changes() {
     assert_eq!(changes.needs_restart, ["state_dir"]);
     assert_eq!(
         changes.removed_subscribers,
-        [crate::model::SubscriberId("bo@example.net".to_owned())]
+        [crate::model::SubscriberId("bo@example.net".into())]
     );
     assert_eq!(changes.total_before, 3);
     assert!(changes.removes_many());

@@ -251,7 +251,7 @@ mod tests {
 
     fn person(address: &str, keywords: &[(&str, Definition)]) -> Person {
         Person {
-            id: SubscriberId(address.to_owned()),
+            id: SubscriberId(address.into()),
             address: address.to_owned(),
             name: None,
             schedule: crate::schedule::Schedule::parse("0 7 * * *", "UTC").unwrap(),

@@ -153,7 +153,7 @@ fn record(app: &App, page: &export::Page, is_overview: bool) -> (DigestRecord, P
     }
     let record = DigestRecord {
         id: DigestId {
-            subscriber: SubscriberId("(the page of papers)".to_owned()),
+            subscriber: SubscriberId("(the page of papers)".into()),
             number: 0,
         },
         kind: DigestKind::Digest,

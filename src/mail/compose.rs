@@ -216,7 +216,7 @@ impl Composer {
             .rsplit_once('@')
             .map_or("localhost.invalid", |(_, domain)| domain);
         // No real digest has this number.
-        let subscriber = SubscriberId(format!("{purpose} {} {}", to.address, at.timestamp_millis()));
+        let subscriber = SubscriberId(format!("{purpose} {} {}", to.address, at.timestamp_millis()).into());
         let message_id = self.keys.message_id(&DigestId { subscriber, number: 0 }, domain);
         let letter = Letter::notice(
             from.clone(),

@@ -32,7 +32,7 @@ impl std::str::FromStr for DigestId {
         text.rsplit_once('#')
             .and_then(|(subscriber, number)| {
                 Some(Self {
-                    subscriber: SubscriberId(subscriber.to_owned()),
+                    subscriber: SubscriberId(subscriber.into()),
                     number: number.parse().ok()?,
                 })
             })

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// `id` is configured. It is never shown to anyone but the operator.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SubscriberId(pub String);
+pub struct SubscriberId(pub Arc<str>);
 
 impl fmt::Display for SubscriberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -61,7 +61,7 @@ fn with<T>(kind: DigestKind, then: impl FnOnce(&DigestRecord, &Sources<'_>) -> T
         .collect();
     let record = DigestRecord {
         id: DigestId {
-            subscriber: SubscriberId("ana".to_owned()),
+            subscriber: SubscriberId("ana".into()),
             number: 1,
         },
         kind,

@@ -94,7 +94,7 @@ fn record(sections: Vec<Vec<PaperRecord>>) -> DigestRecord {
     let names = ["graph neural network", "RAG <&>", "causal inference"];
     DigestRecord {
         id: DigestId {
-            subscriber: SubscriberId("ana".to_owned()),
+            subscriber: SubscriberId("ana".into()),
             number: 12,
         },
         kind: DigestKind::Digest,

@@ -600,7 +600,7 @@ async fn release(world: &World) {
 }
 
 async fn judge(world: &World) -> Vec<String> {
-    let ids = PEOPLE.map(|who| SubscriberId(who.to_owned()));
+    let ids = PEOPLE.map(|who| SubscriberId(who.into()));
     let states = world.store.subscribers(&ids).await.unwrap();
     let active = EntryFilter {
         active_only: true,

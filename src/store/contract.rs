@@ -167,7 +167,7 @@ fn digest(text: &str) -> DigestId {
 }
 
 fn who(name: &str) -> SubscriberId {
-    SubscriberId(name.to_owned())
+    SubscriberId(name.into())
 }
 
 fn worker(name: &str) -> WorkerId {

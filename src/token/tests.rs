@@ -11,7 +11,7 @@ fn keys() -> Keys {
 }
 
 fn subscriber(name: &str) -> SubscriberId {
-    SubscriberId(name.to_owned())
+    SubscriberId(name.into())
 }
 
 fn digest(name: &str, number: u32) -> DigestId {

@@ -67,22 +67,19 @@ fn keys(app: &App) -> &Keys {
 }
 
 fn leave_path(app: &App, id: &str) -> String {
-    format!(
-        "/u/{}",
-        keys(app).sign(Scope::Unsubscribe, &SubscriberId(id.to_owned()))
-    )
+    format!("/u/{}", keys(app).sign(Scope::Unsubscribe, &SubscriberId(id.into())))
 }
 
 fn digest_path(app: &App, id: &str, number: u32) -> String {
     let digest = DigestId {
-        subscriber: SubscriberId(id.to_owned()),
+        subscriber: SubscriberId(id.into()),
         number,
     };
     format!("/d/{}", keys(app).sign_digest(Scope::View, &digest))
 }
 
 fn feed_path(app: &App, id: &str) -> String {
-    format!("/s/{}.atom", keys(app).sign(Scope::Feed, &SubscriberId(id.to_owned())))
+    format!("/s/{}.atom", keys(app).sign(Scope::Feed, &SubscriberId(id.into())))
 }
 
 async fn reason(app: &mut TestApp, address: &str) -> Option<SuppressionReason> {
@@ -205,10 +202,7 @@ async fn check_07_every_bad_link_gets_the_same_answer() {
         &leave_path(&web.app, "nobody@example.net"),
         // One member of a list must not act for all.
         &leave_path(&web.app, LIST),
-        &format!(
-            "/u/{}",
-            stranger.sign(Scope::Unsubscribe, &SubscriberId(ANA.to_owned()))
-        ),
+        &format!("/u/{}", stranger.sign(Scope::Unsubscribe, &SubscriberId(ANA.into()))),
         // A link that shows does not act, and the other way round.
         &digest_path(&web.app, ANA, 1).replace("/d/", "/u/"),
         &feed_path(&web.app, ANA).replace("/s/", "/u/").replace(".atom", ""),
@@ -244,7 +238,7 @@ async fn check_07_every_bad_link_gets_the_same_answer() {
 #[test]
 fn no_forged_token_of_a_million_is_accepted() {
     let keys = Keys::parse("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").expect("a key of zeros");
-    let good = keys.sign(Scope::Unsubscribe, &SubscriberId(ANA.to_owned()));
+    let good = keys.sign(Scope::Unsubscribe, &SubscriberId(ANA.into()));
     let head = good.len() - 26;
     let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut chance = 0x9e37_79b9_7f4a_7c15_u64;

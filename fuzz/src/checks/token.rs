@@ -21,7 +21,7 @@ static MADE: LazyLock<(Keys, Vec<Made>)> = LazyLock::new(|| {
     let former = Keys::new(vec![key("old", 9)]).expect("one name");
     let mut made = Vec::new();
     for n in 0..N_SUBSCRIBERS {
-        let subscriber = SubscriberId(format!("reader-{n}@example.net"));
+        let subscriber = SubscriberId(format!("reader-{n}@example.net").into());
         let digest = DigestId {
             subscriber: subscriber.clone(),
             number: u32::from(n) + 1,

@@ -58,7 +58,7 @@ pub(super) async fn subscriber_ids(client: &Client) -> Result<Vec<SubscriberId>,
     for row in &rows {
         let key: &[u8] = row.try_get(0)?;
         match schema::key_text(key) {
-            Some(text) => ids.push(SubscriberId(text.to_owned())),
+            Some(text) => ids.push(SubscriberId(text.into())),
             None => hashed.push(key),
         }
     }

@@ -348,7 +348,7 @@ mod tests {
                 paused_until: paused.map(at),
                 refused_on: paused.map(|paused| at(paused).date_naive()).into_iter().collect(),
                 welcome: if absent { Welcome::By(1) } else { Welcome::Owed },
-                ..SubscriberState::new(SubscriberId(name))
+                ..SubscriberState::new(SubscriberId(name.into()))
             }
         }
     }

@@ -30,7 +30,7 @@ async fn a_year(n_subscribers: u32) -> Year {
     let store = open(folder.path()).await.unwrap().store;
     let id_of = |n: u32| ArxivId::from_parts(2026, 1 + (n / 30_500 % 12) as u8, 1 + n % 30_500).unwrap();
     let readers: Vec<_> = (0..n_subscribers)
-        .map(|n| SubscriberId(format!("reader{n:05}@example.net")))
+        .map(|n| SubscriberId(format!("reader{n:05}@example.net").into()))
         .collect();
     for day in 0..DAYS {
         for (chunk, ids) in readers.chunks(TOGETHER).enumerate() {
@@ -191,7 +191,9 @@ async fn two_years_of_use_stay_small_and_open_quickly() {
     let mut store = open(folder.path()).await.unwrap().store;
     let paper_id =
         |n: u32| ArxivId::from_parts(2026 + (n / 240_000) as u16, 1 + (n / 20_000 % 12) as u8, 1 + n % 20_000).unwrap();
-    let readers: Vec<_> = (0..5).map(|n| SubscriberId(format!("reader{n}@example.net"))).collect();
+    let readers: Vec<_> = (0..5)
+        .map(|n| SubscriberId(format!("reader{n}@example.net").into()))
+        .collect();
     let mut largest = 0;
     for day in 0..DAYS {
         let today: Vec<_> = (0..PAPERS_PER_DAY)

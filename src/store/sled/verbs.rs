@@ -147,7 +147,7 @@ pub(super) fn subscriber_ids(tables: &Tables) -> Result<Vec<SubscriberId>, Fault
     for pair in tables.tree(Table::Subscriber) {
         let (key, value) = pair.map_err(Fault::reading)?;
         ids.push(match schema::key_text(&key) {
-            Some(text) => SubscriberId(text.to_owned()),
+            Some(text) => SubscriberId(text.into()),
             None => schema::decode_subscriber(&tables.whole(Table::Subscriber, &key, &value)?.body)?.id,
         });
     }

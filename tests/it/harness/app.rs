@@ -298,7 +298,7 @@ impl TestApp {
 
     pub(crate) async fn state_of(&mut self, id: &str) -> SubscriberState {
         let store = self.store().await;
-        let id = paperround::model::SubscriberId(id.to_owned());
+        let id = paperround::model::SubscriberId(id.into());
         let mut states = store.subscribers(&[id]).await.expect("the store reads");
         states.pop().expect("one was asked for").value
     }

@@ -103,7 +103,7 @@ impl Service {
 
     async fn state_of(&self, email: &str) -> SubscriberState {
         self.store
-            .subscribers(&[SubscriberId(email.to_owned())])
+            .subscribers(&[SubscriberId(email.into())])
             .await
             .expect("the store works")
             .remove(0)

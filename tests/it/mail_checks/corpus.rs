@@ -224,7 +224,7 @@ fn record(name: &str, papers: &[Paper], at: DateTime<Utc>) -> DigestRecord {
     let sections = (0..).zip(papers.chunks(papers.len().div_ceil(KEYWORDS.len()).max(1)));
     DigestRecord {
         id: DigestId {
-            subscriber: SubscriberId(name.to_owned()),
+            subscriber: SubscriberId(name.into()),
             number: 12,
         },
         kind: if papers.is_empty() {

@@ -77,7 +77,7 @@ fn check_02_the_message_id_is_the_digests_own_in_lower_case_under_the_senders_do
     });
     let id = |subscriber: &str, number| {
         let digest = DigestId {
-            subscriber: SubscriberId(subscriber.to_owned()),
+            subscriber: SubscriberId(subscriber.into()),
             number,
         };
         // Keys are read anew each time, as after a restart.
@@ -175,7 +175,7 @@ fn check_09_the_mail_says_that_it_is_automatic_and_bulk_with_a_constant_feedback
 #[test]
 fn check_10_the_envelope_sender_is_short_and_leads_back_to_its_subscriber_only() {
     let keys = corpus::keys();
-    let ana = SubscriberId("ana".to_owned());
+    let ana = SubscriberId("ana".into());
     let token = keys.sign_envelope(&ana);
     checks::envelope_sender(&format!("bounces+{token}@example.org")).unwrap();
     assert!(checks::envelope_sender(&format!("bounces+{}@example.org", "a".repeat(60))).is_err());
@@ -185,7 +185,7 @@ fn check_10_the_envelope_sender_is_short_and_leads_back_to_its_subscriber_only()
     let last = forged.last_mut().unwrap();
     *last = if *last == b'a' { b'b' } else { b'a' };
     assert!(keys.verify_envelope(std::str::from_utf8(&forged).unwrap()).is_err());
-    assert_ne!(token, keys.sign_envelope(&SubscriberId("bo".to_owned())));
+    assert_ne!(token, keys.sign_envelope(&SubscriberId("bo".into())));
 }
 
 /// CASES 93.
