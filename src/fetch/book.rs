@@ -68,12 +68,17 @@ impl SetMemory {
             let latest = self.latest_change.unwrap_or(answered).max(answered - QUIET_MAX);
             latest.min(answered - OVERLAP)
         });
-        [Some(usual), self.owed, since, Some(today - RECENT)]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(usual)
-            .max(today - REACH_MAX)
+        let wanted = [Some(usual), self.owed, since, Some(today - RECENT)];
+        let begin = wanted.into_iter().flatten().min().unwrap_or(usual);
+        let earliest = today - REACH_MAX;
+        if begin < earliest {
+            tracing::warn!(
+                since = %begin,
+                "the gap is longer than {} days: what arXiv changed before {earliest} is not looked at again",
+                REACH_MAX.num_days()
+            );
+        }
+        begin.max(earliest)
     }
 
     /// Why a whole list that began on `begin` cannot be believed; `None` when it can.

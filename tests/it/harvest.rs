@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use chrono::TimeDelta;
 use paperround::{
     fetch::{Errand, Search},
     model::{ArxivId, KeywordCoverage, Term},
@@ -439,9 +440,14 @@ async fn what_cannot_be_served_is_incomplete_since_one_moment_and_told_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let is_down = Arc::new(Mutex::new(true));
     let down = Arc::clone(&is_down);
+    // The index goes on, so that it is not told of too.
+    let today = Arc::new(Mutex::new(at(NOW)));
+    let shown_on = Arc::clone(&today);
     let arxiv = Arxiv::start(Box::new(move |path, arguments| {
         if path == "/api/query" {
-            return atom(&[("2602.00001".to_owned(), "DARTS".to_owned(), at("2026-02-10T01:00:00Z"))]);
+            let submitted = *shown_on.lock().expect("nothing panics") - TimeDelta::hours(30);
+            let id = submitted.format("2602.000%d").to_string();
+            return atom(&[(id, "DARTS".to_owned(), submitted)]);
         }
         if *down.lock().expect("nothing panics") {
             return (503, String::new());
@@ -465,6 +471,7 @@ async fn what_cannot_be_served_is_incomplete_since_one_moment_and_told_once() {
         "2026-02-13T07:00:00Z",
         "2026-02-14T07:00:00Z",
     ] {
+        *today.lock().expect("nothing panics") = at(now);
         let report = service.run_and_conclude(now).await;
         let incomplete: Vec<_> = report
             .incomplete
